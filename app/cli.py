@@ -1,0 +1,40 @@
+"""`kumiai`: the command line. Each group is imported only when it is used, so that a till starts without the server."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+_COMMANDS = {
+    "dev": "app.supervisor:dev",
+    "run": "app.serve:run",
+    "mypage": "app.serve:mypage",
+    "worker": "app.messaging.worker:worker",
+    "migrate": "app.migrate:migrate",
+    "routes": "app.routes:routes",
+    "ledger": "app.wallet.commands:ledger",
+    "till": "app.reader.agent.commands:till",
+    "demo": "app.demo.commands:demo",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands live in the parts they belong to."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        module, _, attribute = _COMMANDS[name].partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=LazyGroup)
+@click.version_option(package_name="kumiai")
+def main() -> None:
+    """Kumiai: open, self-hosted e-money for cooperatives."""

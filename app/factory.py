@@ -1,0 +1,55 @@
+"""The server, put together. Each part brings an `init_app`; this file only says which, and in which order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from app import db, models, problem
+from app.settings import Settings
+from app.web import csrf, headers, locale, protection, request_id
+
+MAX_BODY_BYTES = 256 * 1024
+"""The most a stranger may send in one request."""
+
+TRANSLATIONS = Path(__file__).parent / "translations"
+
+
+def create_app(settings: Settings) -> Flask:
+    """The server as one WSGI application."""
+    app = Flask("app", static_folder="web/static", static_url_path="/static", template_folder="web/templates")
+    _configure(app, settings)
+    db.init_app(app, settings)
+    request_id.init_app(app)
+    headers.init_app(app)
+    locale.init_app(app, directories=[TRANSLATIONS], default=settings.default_locale, time_zone=settings.time_zone)
+    problem.init_app(app)
+    protection.init_app(app)
+    csrf.init_app(app)
+    return app
+
+
+def _configure(app: Flask, settings: Settings) -> None:
+    app.extensions["kumiai.settings"] = settings
+    app.config.update(
+        SECRET_KEY=settings.secret_key,
+        KUMIAI_ISSUER_URL=settings.issuer_url,
+        MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
+        MAX_FORM_MEMORY_SIZE=MAX_BODY_BYTES,
+        MAX_FORM_PARTS=200,
+        SESSION_COOKIE_NAME="kumiai_session",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=settings.secure_cookies,
+        TESTING=settings.environment == "test",
+        PROPAGATE_EXCEPTIONS=False,
+    )
+    app.json.ensure_ascii = False  # type: ignore[attr-defined]  # Flask's default provider
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    assert models.metadata.tables
+    if settings.trusted_proxies:
+        hops = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]

@@ -1,0 +1,67 @@
+"""The issuer (発行者): the co-op that issues the money. Everything belongs to one issuer; one server serves one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from flask import current_app
+from sqlalchemy import CheckConstraint, func, select
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db import Base, autocommit
+from app.ids import new_id
+
+
+class Issuer(Base):
+    """One co-op. Rows that grow carry its id, so that one issuer can later be one database."""
+
+    __tablename__ = "issuer"
+    __table_args__ = (
+        CheckConstraint("default_max_per_payment_yen > 0", name="default_max_per_payment_positive"),
+        CheckConstraint("the_only_one", name="the_only_one"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    the_only_one: Mapped[bool] = mapped_column(default=True, server_default="true", unique=True)
+    name_ja: Mapped[str]
+    name_en: Mapped[str]
+    default_max_per_payment_yen: Mapped[int] = mapped_column(
+        comment="ceiling per payment offered on the consent page when a client asks for none"
+    )
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class NoIssuer(Exception):
+    """The database holds no issuer yet. `kumiai demo seed` makes one for trying things out."""
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentIssuer:
+    """What pages and services need to know of the issuer."""
+
+    id: UUID
+    name_ja: str
+    name_en: str
+    default_max_per_payment_yen: int
+
+    def name(self, locale: str) -> str:
+        return self.name_en if locale == "en" else self.name_ja
+
+
+def current_issuer() -> CurrentIssuer:
+    """This server's issuer, read once per process. Raises NoIssuer."""
+    known = current_app.extensions.get("kumiai.issuer")
+    if not isinstance(known, CurrentIssuer):
+        known = current_app.extensions["kumiai.issuer"] = _read()
+    return known
+
+
+def _read() -> CurrentIssuer:
+    columns = (Issuer.id, Issuer.name_ja, Issuer.name_en, Issuer.default_max_per_payment_yen)
+    with autocommit().connect() as connection:
+        row = connection.execute(select(*columns)).one_or_none()
+    if row is None:
+        raise NoIssuer("no issuer in the database; run `kumiai demo seed` to try things out")
+    return CurrentIssuer(*row)

@@ -1,0 +1,12 @@
+"""Every table, imported once so that metadata is complete: for the factory, alembic and the tests."""
+
+from app import issuer, limits, outbox
+from app.db import Base
+from app.member import models as member
+from app.oauth import models as oauth
+from app.reader import models as reader
+from app.wallet import models as wallet
+
+__all__ = ["issuer", "limits", "member", "metadata", "oauth", "outbox", "reader", "wallet"]
+
+metadata = Base.metadata

@@ -1,0 +1,57 @@
+"""`kumiai run` and `kumiai mypage`: the server and the member page, the way production serves them (granian, WSGI)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+_ROOT = Path(__file__).parent.parent
+
+
+def granian_command(target: str, *, host: str, port: int, workers: int, threads: int) -> list[str]:
+    """The command line that serves one of wsgi.py's callables."""
+    return [
+        sys.executable, "-m", "granian", f"wsgi:{target}",
+        "--interface", "wsgi",
+        "--host", host,
+        "--port", str(port),
+        "--workers", str(workers),
+        "--blocking-threads", str(threads),
+        "--respawn-failed-workers",
+        "--workers-kill-timeout", "10s",
+        "--http", "1",
+        "--no-ws",
+        "--working-dir", str(_ROOT),
+        "--log-level", "warning",
+    ]  # fmt: skip
+
+
+def _serve(target: str, *, host: str, port: int, workers: int, threads: int) -> None:
+    command = granian_command(target, host=host, port=port, workers=workers, threads=threads)
+    os.execv(command[0], command)  # noqa: S606  # our own interpreter, no shell
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8000, show_default=True)
+@click.option("--workers", default=2, show_default=True, help="Processes.")
+@click.option("--threads", default=32, show_default=True, help="Requests in hand per process.")
+def run(host: str, port: int, workers: int, threads: int) -> None:
+    """Serve the authorization server, the wallet API and the pages."""
+    from app.settings import Settings
+
+    Settings.from_env()  # a missing setting is said here, once, not by every worker
+    _serve("app", host=host, port=port, workers=workers, threads=threads)
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8001, show_default=True)
+@click.option("--workers", default=1, show_default=True, help="Processes.")
+@click.option("--threads", default=16, show_default=True, help="Requests in hand per process.")
+def mypage(host: str, port: int, workers: int, threads: int) -> None:
+    """Serve the member page (マイページ), an OAuth client of the server."""
+    _serve("mypage", host=host, port=port, workers=workers, threads=threads)

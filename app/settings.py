@@ -1,0 +1,120 @@
+"""Every setting of the server, read once from the environment.
+
+Nothing else in `app/` reads `os.environ`. A missing or malformed setting stops the start with a sentence that
+says which variable to set and how to make its value.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+Environment = Literal["production", "development", "test"]
+
+
+class SettingsError(Exception):
+    """A setting is missing or cannot be used; the message names it and says what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The server's settings.
+
+    `secret_key` signs cookies and keys the hashes of short codes; `sealing_key` encrypts what must be readable
+    again (signing keys, queued mail); `card_pepper` keys the hashes of card numbers and can never be changed
+    without registering every card again. Each is 32 bytes.
+    """
+
+    environment: Environment
+    database_url: str
+    secret_key: bytes = field(repr=False)
+    sealing_key: bytes = field(repr=False)
+    card_pepper: bytes = field(repr=False)
+    issuer_url: str = "http://localhost:8000"
+    mypage_url: str = "http://localhost:8001"
+    mail_url: str = "smtp://localhost:25"
+    mail_from: str = "no-reply@localhost"
+    sms_url: str = ""
+    instance_path: Path = Path("instance")
+    trusted_proxies: int = 0
+    default_locale: str = "ja"
+    time_zone: str = "Asia/Tokyo"
+
+    @property
+    def production(self) -> bool:
+        return self.environment == "production"
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.time_zone)
+
+    @property
+    def secure_cookies(self) -> bool:
+        return urlsplit(self.issuer_url).scheme == "https"
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
+        """Read the settings from `env` (default: the process environment). Raises SettingsError."""
+        source = os.environ if env is None else env
+        environment = source.get("KUMIAI_ENV", "production")
+        if environment not in ("production", "development", "test"):
+            raise SettingsError("KUMIAI_ENV must be production, development or test")
+        settings = cls(
+            environment=environment,  # type: ignore[arg-type]  # narrowed by the check above
+            database_url=_required(source, "DATABASE_URL", "postgresql://user:password@host/database"),
+            secret_key=_key(source, "KUMIAI_SECRET_KEY"),
+            sealing_key=_key(source, "KUMIAI_SEALING_KEY"),
+            card_pepper=_key(source, "KUMIAI_CARD_PEPPER"),
+            issuer_url=source.get("KUMIAI_ISSUER_URL", cls.issuer_url).rstrip("/"),
+            mypage_url=source.get("KUMIAI_MYPAGE_URL", cls.mypage_url).rstrip("/"),
+            mail_url=source.get("KUMIAI_MAIL_URL", cls.mail_url),
+            mail_from=source.get("KUMIAI_MAIL_FROM", cls.mail_from),
+            sms_url=source.get("KUMIAI_SMS_URL", cls.sms_url),
+            instance_path=Path(source.get("KUMIAI_INSTANCE", "instance")).resolve(),
+            trusted_proxies=_count(source, "KUMIAI_TRUSTED_PROXIES"),
+            default_locale=source.get("KUMIAI_DEFAULT_LOCALE", cls.default_locale),
+            time_zone=source.get("KUMIAI_TIME_ZONE", cls.time_zone),
+        )
+        settings._refuse_what_production_must_not_have()
+        return settings
+
+    def _refuse_what_production_must_not_have(self) -> None:
+        url = urlsplit(self.issuer_url)
+        if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment:
+            raise SettingsError("KUMIAI_ISSUER_URL must be the server's own address, such as https://pay.example.jp")
+        loopback = url.hostname in ("localhost", "127.0.0.1", "::1")
+        if self.production and url.scheme != "https" and not loopback:
+            raise SettingsError("KUMIAI_ISSUER_URL must begin with https:// in production (RFC 8414 section 2)")
+        if self.production and self.mail_url.startswith("maildir:"):
+            raise SettingsError("KUMIAI_MAIL_URL=maildir: is for development; set smtp:// or smtps:// in production")
+
+
+def _required(source: Mapping[str, str], name: str, example: str) -> str:
+    value = source.get(name, "")
+    if not value:
+        raise SettingsError(f"set {name}, for example {name}={example} (`make run` sets everything by itself)")
+    return value
+
+
+def _key(source: Mapping[str, str], name: str) -> bytes:
+    value = _required(source, name, "$(openssl rand -base64 32)")
+    try:
+        key = base64.b64decode(value, validate=True)
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise SettingsError(f"{name} must be 32 bytes in base64; make one with: openssl rand -base64 32")
+    return key
+
+
+def _count(source: Mapping[str, str], name: str) -> int:
+    value = source.get(name, "0")
+    if not value.isdecimal():
+        raise SettingsError(f"{name} must be a whole number, the count of proxies in front of the server")
+    return int(value)

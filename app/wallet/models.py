@@ -1,0 +1,257 @@
+"""Rows of the ledger: monies, shops, wallets, accounts, transactions, transfers, requests, spend controls.
+
+`transaction` and `transfer` are immutable: triggers (migration 0004) refuse UPDATE, DELETE and TRUNCATE. Sums on
+`account` and `wallet` change only through the poster, and only so that each batch adds up to zero.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    SmallInteger,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db import Base
+from app.ids import new_id
+
+KINDS = ("charge", "payment", "move", "refund", "expiry", "adjustment", "hold", "capture", "release", "close")
+
+
+class Money(Base):
+    """A money (マネー): one kind of value of the issuer. Paid and free never mix."""
+
+    __tablename__ = "money"
+    __table_args__ = (
+        UniqueConstraint("issuer_id", "code"),
+        CheckConstraint("code ~ '^[a-z][a-z0-9_]{1,31}$'", name="code_form"),
+        CheckConstraint("backing IN ('paid', 'free')", name="backing"),
+    )
+
+    id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
+    issuer_id: Mapped[UUID] = mapped_column(ForeignKey("issuer.id"))
+    code: Mapped[str] = mapped_column(comment="base, meal, textbook, …")
+    name_ja: Mapped[str]
+    name_en: Mapped[str]
+    backing: Mapped[str]
+    position: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0", comment="order on pages")
+
+
+class Shop(Base):
+    """A shop (店舗), where money is spent."""
+
+    __tablename__ = "shop"
+    __table_args__ = (
+        UniqueConstraint("issuer_id", "code"),
+        CheckConstraint("code ~ '^[a-z][a-z0-9_-]{1,31}$'", name="code_form"),
+        CheckConstraint("status IN ('open', 'closed')", name="status"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    issuer_id: Mapped[UUID] = mapped_column(ForeignKey("issuer.id"))
+    code: Mapped[str]
+    name_ja: Mapped[str]
+    name_en: Mapped[str]
+    status: Mapped[str] = mapped_column(default="open", server_default="open")
+
+
+class Wallet(Base):
+    """A wallet (ウォレット): one member's holding of one money. The poster locks this row; its lots follow it."""
+
+    __tablename__ = "wallet"
+    __table_args__ = (
+        UniqueConstraint("member_id", "money_id"),
+        CheckConstraint("status IN ('active', 'suspended', 'closed')", name="status"),
+        CheckConstraint("total_yen >= 0", name="total_not_negative"),
+        {"postgresql_with": {"fillfactor": 50}},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    issuer_id: Mapped[UUID] = mapped_column(ForeignKey("issuer.id"))
+    member_id: Mapped[UUID] = mapped_column(ForeignKey("member.id"))
+    money_id: Mapped[int] = mapped_column(ForeignKey("money.id"))
+    status: Mapped[str] = mapped_column(default="active", server_default="active")
+    total_yen: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0", comment="sum of its lots")
+
+
+class Account(Base):
+    """An account (勘定): a wallet's lot, a shop's takings in one money, or a book account of the issuer."""
+
+    __tablename__ = "account"
+    __table_args__ = (
+        UniqueConstraint("id", "money_id"),
+        CheckConstraint("kind IN ('lot', 'takings', 'book')", name="kind"),
+        CheckConstraint(
+            "(kind = 'lot') = (wallet_id IS NOT NULL) AND (kind = 'takings') = (shop_id IS NOT NULL)"
+            " AND (kind = 'book') = (book IS NOT NULL)",
+            name="one_owner",
+        ),
+        CheckConstraint("kind = 'lot' OR expires_on IS NULL", name="only_lots_expire"),
+        CheckConstraint("kind = 'book' OR posted_yen >= 0", name="floor"),
+        Index(
+            "uq_account_lot",
+            "wallet_id",
+            "expires_on",
+            unique=True,
+            postgresql_nulls_not_distinct=True,
+            postgresql_where=text("wallet_id IS NOT NULL"),
+        ),
+        Index(
+            "uq_account_takings",
+            "shop_id",
+            "money_id",
+            unique=True,
+            postgresql_where=text("shop_id IS NOT NULL"),
+        ),
+        Index(
+            "uq_account_book",
+            "issuer_id",
+            "book",
+            "money_id",
+            unique=True,
+            postgresql_where=text("book IS NOT NULL"),
+        ),
+        {"postgresql_with": {"fillfactor": 50}},
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    issuer_id: Mapped[UUID] = mapped_column(ForeignKey("issuer.id"))
+    money_id: Mapped[int] = mapped_column(ForeignKey("money.id"))
+    kind: Mapped[str]
+    wallet_id: Mapped[UUID | None] = mapped_column(ForeignKey("wallet.id"))
+    expires_on: Mapped[date | None] = mapped_column(comment="lots: when their value expires; null never")
+    shop_id: Mapped[UUID | None] = mapped_column(ForeignKey("shop.id"))
+    book: Mapped[str | None] = mapped_column(comment="issued_by_cash, issued_by_card, …; negative: value issued")
+    posted_yen: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    pending_yen: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0", comment="held, not yet taken")
+    version: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0", comment="transfers applied")
+
+
+class IssuerHead(Base):
+    """The end of the issuer's order: the last position given and its instant. The last lock of every batch."""
+
+    __tablename__ = "issuer_head"
+    __table_args__ = ({"postgresql_with": {"fillfactor": 10}},)
+
+    issuer_id: Mapped[UUID] = mapped_column(ForeignKey("issuer.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class Transaction(Base):
+    """A transaction (取引): what people see and callers name. Immutable; a correction is another transaction."""
+
+    __tablename__ = "transaction"
+    __table_args__ = (
+        UniqueConstraint("issuer_id", "position"),
+        CheckConstraint(f"kind IN {KINDS}", name="kind"),
+        CheckConstraint("amount_yen > 0", name="amount_positive"),
+        CheckConstraint("(kind = 'refund') = (reverses IS NOT NULL)", name="refund_reverses"),
+        Index("ix_transaction_member", "member_id", text("position DESC")),
+        Index("ix_transaction_reverses", "reverses", postgresql_where=text("reverses IS NOT NULL")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    issuer_id: Mapped[UUID] = mapped_column(ForeignKey("issuer.id"))
+    position: Mapped[int] = mapped_column(BigInteger, comment="gapless place in the issuer's order")
+    kind: Mapped[str]
+    requester: Mapped[str] = mapped_column(comment="client_id of who asked")
+    request_id: Mapped[str]
+    member_id: Mapped[UUID | None] = mapped_column(ForeignKey("member.id"))
+    money_id: Mapped[int] = mapped_column(ForeignKey("money.id"))
+    shop_id: Mapped[UUID | None] = mapped_column(ForeignKey("shop.id"))
+    amount_yen: Mapped[int] = mapped_column(BigInteger)
+    grant_id: Mapped[UUID | None]
+    terminal_id: Mapped[UUID | None]
+    card_id: Mapped[UUID | None]
+    description: Mapped[str] = mapped_column(server_default="")
+    # `metadata` is taken by SQLAlchemy's declarative base
+    extra: Mapped[dict[str, Any]] = mapped_column("metadata", server_default=text("'{}'"))
+    reverses: Mapped[UUID | None] = mapped_column(ForeignKey("transaction.id"))
+    taken_at: Mapped[datetime | None] = mapped_column(comment="the terminal's own time; never instead of created_at")
+    created_at: Mapped[datetime] = mapped_column(comment="never before an earlier position's")
+
+
+class Transfer(Base):
+    """A transfer (振替): the atom of the ledger. Value leaves the debit account and enters the credit account."""
+
+    __tablename__ = "transfer"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["debit_account_id", "money_id"], ["account.id", "account.money_id"], name="fk_transfer_debit"
+        ),
+        ForeignKeyConstraint(
+            ["credit_account_id", "money_id"], ["account.id", "account.money_id"], name="fk_transfer_credit"
+        ),
+        CheckConstraint("amount_yen > 0", name="amount_positive"),
+        CheckConstraint("debit_account_id <> credit_account_id", name="two_sides"),
+        Index("ix_transfer_debit", "debit_account_id", "position", "line"),
+        Index("ix_transfer_credit", "credit_account_id", "position", "line"),
+    )
+
+    transaction_id: Mapped[UUID] = mapped_column(ForeignKey("transaction.id"), primary_key=True)
+    line: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    position: Mapped[int] = mapped_column(BigInteger, comment="of its transaction")
+    money_id: Mapped[int]
+    debit_account_id: Mapped[int] = mapped_column(BigInteger, comment="value leaves")
+    credit_account_id: Mapped[int] = mapped_column(BigInteger, comment="value enters")
+    amount_yen: Mapped[int] = mapped_column(BigInteger)
+    debit_after_yen: Mapped[int] = mapped_column(BigInteger, comment="balance of the debit account after it")
+    credit_after_yen: Mapped[int] = mapped_column(BigInteger, comment="balance of the credit account after it")
+
+
+class Request(Base):
+    """One request that asked for value to move, with its answer: accepted or refused, the same for ever."""
+
+    __tablename__ = "request"
+    __table_args__ = (
+        CheckConstraint("(transaction_id IS NULL) <> (refusal IS NULL)", name="accepted_or_refused"),
+        Index(
+            "uq_request_transaction",
+            "transaction_id",
+            unique=True,
+            postgresql_where=text("transaction_id IS NOT NULL"),
+        ),
+    )
+
+    requester: Mapped[str] = mapped_column(primary_key=True)
+    request_id: Mapped[str] = mapped_column(primary_key=True)
+    issuer_id: Mapped[UUID] = mapped_column(ForeignKey("issuer.id"))
+    params_hash: Mapped[bytes] = mapped_column(comment="SHA-256 of what was asked (RFC 8785 form)")
+    transaction_id: Mapped[UUID | None] = mapped_column(ForeignKey("transaction.id"))
+    refusal: Mapped[str | None] = mapped_column(comment="the error's code")
+    answer: Mapped[dict[str, Any]] = mapped_column(comment="what the outcome says beyond the transaction's own row")
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class SpendControl(Base):
+    """What the ledger must know of a grant, card or terminal: may it spend, and how much. Locked by the poster."""
+
+    __tablename__ = "spend_control"
+    __table_args__ = (
+        CheckConstraint("kind IN ('grant', 'card', 'terminal')", name="kind"),
+        CheckConstraint("status IN ('active', 'revoked', 'lost')", name="status"),
+        CheckConstraint("max_per_payment_yen > 0", name="max_per_payment_positive"),
+        {"postgresql_with": {"fillfactor": 50}},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, comment="of the grant, card or terminal")
+    issuer_id: Mapped[UUID] = mapped_column(ForeignKey("issuer.id"))
+    kind: Mapped[str]
+    status: Mapped[str] = mapped_column(default="active", server_default="active")
+    max_per_payment_yen: Mapped[int | None] = mapped_column(BigInteger, comment="null: no ceiling of its own")
+    monies: Mapped[list[str] | None] = mapped_column(comment="codes it may spend; null: any")
+    shops: Mapped[list[UUID] | None] = mapped_column(comment="shops it may pay; null: any")

@@ -1,0 +1,136 @@
+"""What every test stands on: a real PostgreSQL with the real migrations, and the real app over it.
+
+With DATABASE_URL set, that server is used (a database of its own is made in it); otherwise the embedded one is
+started for the session. One database serves the whole session: tests keep apart by making their own members,
+shops and clients (see `tests/factories.py`), and a test that must break things asks for `fresh_database`.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from psycopg import sql
+
+from app.db import db
+from app.embedded import EmbeddedPostgres
+from app.factory import create_app
+from app.migrate import upgrade
+from app.settings import Settings
+from tests import factories
+
+ROOT = Path(__file__).parent.parent
+
+
+class TestServer:
+    """Where this session's databases are."""
+
+    __test__ = False
+
+    def __init__(self, admin_url: str) -> None:
+        self.admin_url = admin_url
+
+    def url(self, database: str) -> str:
+        base, _, query = self.admin_url.partition("?")
+        return f"{base.rsplit('/', 1)[0]}/{database}" + (f"?{query}" if query else "")
+
+    def _run(self, statement: str, *names: str) -> None:
+        with psycopg.connect(self.admin_url, autocommit=True) as connection:
+            connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+    @contextmanager
+    def database(self, *, template: str = "template0") -> Iterator[str]:
+        """A database for as long as the block lasts; yields its name."""
+        name = f"kumiai_test_{secrets.token_hex(4)}"
+        self._run("CREATE DATABASE {} TEMPLATE {}", name, template)
+        try:
+            yield name
+        finally:
+            self._run("DROP DATABASE {} WITH (FORCE)", name)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[TestServer]:
+    with ExitStack() as stack:
+        given = os.environ.get("DATABASE_URL")
+        if given:
+            yield TestServer(given)
+        else:
+            directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="kumiai-test-"))
+            embedded = stack.enter_context(EmbeddedPostgres(Path(directory) / "postgres"))
+            yield TestServer(embedded.url("postgres"))
+
+
+@pytest.fixture(scope="session")
+def template(postgres: TestServer) -> Iterator[str]:
+    """A migrated, empty database to copy from."""
+    with postgres.database() as name:
+        before = os.environ.get("DATABASE_URL")
+        upgrade(postgres.url(name))
+        if before is None:
+            del os.environ["DATABASE_URL"]
+        else:
+            os.environ["DATABASE_URL"] = before
+        yield name
+
+
+@pytest.fixture(scope="session")
+def database_url(postgres: TestServer, template: str) -> Iterator[str]:
+    """The session's shared database."""
+    with postgres.database(template=template) as name:
+        yield postgres.url(name)
+
+
+@pytest.fixture
+def fresh_database(postgres: TestServer, template: str) -> Iterator[str]:
+    """A migrated, empty database of this test's own; yields its URL."""
+    with postgres.database(template=template) as name:
+        yield postgres.url(name)
+
+
+@pytest.fixture(scope="session")
+def make_settings(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Settings]:
+    """Settings for a database URL, as a test wants them: fixed keys, mail into a folder."""
+    instance = tmp_path_factory.mktemp("instance")
+
+    def make(database_url: str) -> Settings:
+        return Settings(
+            environment="test",
+            database_url=database_url,
+            secret_key=b"s" * 32,
+            sealing_key=b"e" * 32,
+            card_pepper=b"p" * 32,
+            mail_url=f"maildir:{instance / 'mailbox'}",
+            sms_url=f"maildir:{instance / 'mailbox'}",
+            instance_path=instance,
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def settings(database_url: str, make_settings: Callable[[str], Settings]) -> Settings:
+    return make_settings(database_url)
+
+
+@pytest.fixture(scope="session")
+def app(settings: Settings) -> Iterator[Flask]:
+    app = create_app(settings)
+    with app.app_context():
+        factories.issuer()
+    yield app
+    with app.app_context():
+        db.engine.dispose()
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
