@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from flask import Flask
+from flask import Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session
 from sqlalchemy import ARRAY, DateTime, Engine, LargeBinary, MetaData, Text, Uuid
@@ -76,11 +76,16 @@ def session() -> scoped_session[Session]:
 
 def autocommit() -> Engine:
     """The engine for a single read that needs no transaction: one round trip instead of three."""
-    from flask import current_app
-
     engine = current_app.extensions["kumiai.autocommit"]
     assert isinstance(engine, Engine)
     return engine
+
+
+def database_url() -> str:
+    """The address of this app's database, for those who need a connection of their own."""
+    settings = current_app.extensions["kumiai.settings"]
+    assert isinstance(settings, Settings)
+    return settings.database_url
 
 
 def in_transaction() -> bool:

@@ -1,0 +1,135 @@
+"""What `decide` looks at: the part of the books a batch touches, as read under lock. Plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from app.wallet.postings import Outcome, Posting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """A spend control: may this grant, card or terminal spend, and how much."""
+
+    id: UUID
+    kind: str
+    status: str
+    max_per_payment_yen: int | None
+    monies: frozenset[str] | None
+    shops: frozenset[UUID] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountState:
+    """An account with its sums. `money_id` is the same on both sides of every transfer."""
+
+    id: int
+    money_id: int
+    posted_yen: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalletState:
+    """A wallet with its lots, nearest expiry first, the undated one last."""
+
+    id: UUID
+    status: str
+    total_yen: int
+    lots: tuple[AccountState, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastRequest:
+    """A request that has its answer already."""
+
+    params_hash: bytes
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastTransfer:
+    """A transfer of a transaction to be refunded, with what its two accounts are now."""
+
+    debit: AccountState
+    credit: AccountState
+    amount_yen: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Original:
+    """A transaction to be refunded."""
+
+    kind: str
+    member_id: UUID
+    money: str
+    shop_id: UUID | None
+    amount_yen: int
+    refunded_yen: int
+    transfers: tuple[PastTransfer, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class Books:
+    """Everything a batch may look at. What is missing here does not exist."""
+
+    requests: dict[tuple[str, str], PastRequest] = field(default_factory=dict)
+    controls: dict[UUID, Control] = field(default_factory=dict)
+    wallets: dict[tuple[UUID, str], WalletState] = field(default_factory=dict)
+    shops: dict[UUID, str] = field(default_factory=dict)
+    """Shop id to its status."""
+    takings: dict[tuple[UUID, str], AccountState] = field(default_factory=dict)
+    books: dict[tuple[str, str], AccountState] = field(default_factory=dict)
+    originals: dict[UUID, Original] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewTransfer:
+    """A transfer to be written, with both balances after it."""
+
+    debit_account_id: int
+    credit_account_id: int
+    money_id: int
+    amount_yen: int
+    debit_after_yen: int
+    credit_after_yen: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewTransaction:
+    """A transaction to be written. `index` is its posting's place in the batch."""
+
+    index: int
+    id: UUID
+    kind: str
+    posting: Posting
+    member_id: UUID
+    money: str
+    money_id: int
+    shop_id: UUID | None
+    amount_yen: int
+    balance_yen: int
+    reverses: UUID | None
+    transfers: tuple[NewTransfer, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SameAs:
+    """This posting repeats another of the same batch; it gets that one's answer."""
+
+    index: int
+
+
+Ruling = NewTransaction | Outcome | SameAs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """One ruling per posting, in order, and the sums as they are afterwards (changed ones only)."""
+
+    rulings: tuple[Ruling, ...]
+    accounts: dict[int, tuple[int, int]]
+    """Account id to (posted_yen, version)."""
+    wallets: dict[UUID, int]
+    """Wallet id to total_yen."""

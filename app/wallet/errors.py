@@ -1,0 +1,56 @@
+"""The ledger's refusals: one table of stable codes with their HTTP status (the sentences are in the translations)."""
+
+from __future__ import annotations
+
+from app.errors import Detail, DomainError
+
+STATUS_OF = {
+    "insufficient_balance": 422,
+    "payment_limit_exceeded": 422,
+    "mandate_exceeded": 403,
+    "wallet_suspended": 403,
+    "wallet_closed": 403,
+    "wallet_unknown": 404,
+    "card_lost": 403,
+    "terminal_revoked": 403,
+    "shop_closed": 403,
+    "shop_unknown": 404,
+    "money_not_accepted": 422,
+    "invalid_amount": 422,
+    "already_refunded": 409,
+    "not_refundable": 422,
+    "request_id_conflict": 409,
+    "request_in_progress": 409,
+    "temporarily_unavailable": 503,
+    "outcome_unknown": 503,
+}
+
+
+class LedgerRefusal(DomainError):
+    """A refusal of the ledger, by its code."""
+
+    def __init__(self, code: str, **detail: Detail) -> None:
+        self.code = code  # type: ignore[misc]  # one class for the whole table above
+        self.status = STATUS_OF[code]  # type: ignore[misc]
+        super().__init__(**detail)
+
+
+class TemporarilyUnavailable(LedgerRefusal):
+    """Nothing moved; try again, with the same key."""
+
+    def __init__(self) -> None:
+        super().__init__("temporarily_unavailable", retry_after_s=1)
+
+
+class OutcomeUnknown(LedgerRefusal):
+    """The database went away around the commit; ask again with the same key, and the answer will be the true one."""
+
+    def __init__(self) -> None:
+        super().__init__("outcome_unknown", retry_after_s=2)
+
+
+class RequestInProgress(LedgerRefusal):
+    """The first request of this name is still being worked on."""
+
+    def __init__(self) -> None:
+        super().__init__("request_in_progress", retry_after_s=2)

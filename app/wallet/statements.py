@@ -1,0 +1,158 @@
+"""The poster's SQL: lock and read what a batch touches, write what was decided. One set-based statement per table.
+
+Rows go in as one JSON document per table: measured at 100 rows it costs the client less than arrays or
+executemany, and an array of NULLs needs no cast.
+
+Every statement joins by key. The poster's connection turns sequential scans, hash and merge joins off: a plan
+made while a table was empty would otherwise keep its sequential scan for the life of the connection.
+"""
+
+from __future__ import annotations
+
+CONNECTION_OPTIONS = " ".join(
+    f"-c {setting}"
+    for setting in (
+        "enable_seqscan=off",
+        "enable_hashjoin=off",
+        "enable_mergejoin=off",
+        "jit=off",
+        "lock_timeout=1s",
+        "statement_timeout=10s",
+        "idle_in_transaction_session_timeout=10s",
+        "synchronous_commit=on",
+        "TimeZone=UTC",
+    )
+)
+
+MONIES = "SELECT id, code FROM money WHERE issuer_id = %(issuer)s"
+
+# --- lock, each kind in the order of its key; a later kind never waits while an earlier one is unlocked ---
+
+LOCK_ORIGINALS = """
+SELECT id, kind, member_id, money_id, shop_id, amount_yen
+  FROM transaction
+ WHERE id = ANY(%(originals)s::uuid[])
+ ORDER BY id
+   FOR NO KEY UPDATE
+"""
+
+ORIGINAL_TRANSFERS = """
+SELECT transaction_id, debit_account_id, credit_account_id, amount_yen
+  FROM transfer
+ WHERE transaction_id = ANY(%(originals)s::uuid[])
+ ORDER BY transaction_id, line
+"""
+
+REFUNDED = """
+SELECT reverses, sum(amount_yen)::bigint
+  FROM transaction
+ WHERE reverses = ANY(%(originals)s::uuid[])
+ GROUP BY reverses
+"""
+
+LOCK_CONTROLS = """
+SELECT id, kind, status, max_per_payment_yen, monies, shops
+  FROM spend_control
+ WHERE id = ANY(%(controls)s::uuid[])
+ ORDER BY id
+   FOR NO KEY UPDATE
+"""
+
+LOCK_WALLETS = """
+SELECT w.id, w.member_id, w.money_id, w.status, w.total_yen
+  FROM json_to_recordset(%(wallets)s::json) AS k(member_id uuid, money_id int)
+  JOIN wallet w USING (member_id, money_id)
+ ORDER BY w.id
+   FOR NO KEY UPDATE OF w
+"""
+
+LOCK_ACCOUNTS = """
+SELECT a.id, a.money_id, a.posted_yen, a.version, a.shop_id, a.book
+  FROM account a
+ WHERE a.id = ANY(ARRAY(
+        SELECT t.id
+          FROM json_to_recordset(%(takings)s::json) AS k(shop_id uuid, money_id int)
+          JOIN account t USING (shop_id, money_id)
+        UNION ALL
+        SELECT b.id
+          FROM json_to_recordset(%(books)s::json) AS k(book text, money_id int)
+          JOIN account b ON b.issuer_id = %(issuer)s AND b.book = k.book AND b.money_id = k.money_id
+       ))
+ ORDER BY a.id
+   FOR NO KEY UPDATE
+"""
+
+# --- read, in new statements: what another poster committed while we waited for the locks is seen ---
+
+LOTS = """
+SELECT a.wallet_id, a.id, a.money_id, a.posted_yen, a.version
+  FROM json_to_recordset(%(wallets)s::json) AS k(member_id uuid, money_id int)
+  JOIN wallet w USING (member_id, money_id)
+  JOIN account a ON a.wallet_id = w.id
+ ORDER BY a.wallet_id, a.expires_on NULLS LAST
+"""
+
+SHOPS = "SELECT id, status FROM shop WHERE id = ANY(%(shops)s::uuid[])"
+
+REQUESTS = """
+SELECT r.requester, r.request_id, r.params_hash, r.refusal, r.answer,
+       t.id, t.position, t.kind, t.amount_yen, t.money_id, t.member_id, t.shop_id, t.created_at
+  FROM json_to_recordset(%(requests)s::json) AS k(requester text, request_id text)
+  JOIN request r USING (requester, request_id)
+  LEFT JOIN transaction t ON t.id = r.transaction_id
+"""
+
+# --- write ---
+
+TAKE_POSITIONS = """
+UPDATE issuer_head
+   SET position = position + %(count)s, created_at = greatest(clock_timestamp(), created_at)
+ WHERE issuer_id = %(issuer)s
+RETURNING position - %(count)s, created_at
+"""
+
+INSERT_TRANSACTIONS = """
+INSERT INTO transaction (id, issuer_id, position, kind, requester, request_id, member_id, money_id, shop_id,
+                         amount_yen, grant_id, terminal_id, card_id, description, metadata, reverses, taken_at,
+                         created_at)
+SELECT r.id, h.issuer_id, h.position - %(count)s + r.n, r.kind, r.requester, r.request_id, r.member_id, r.money_id,
+       r.shop_id, r.amount_yen, r.grant_id, r.terminal_id, r.card_id, coalesce(r.description, ''),
+       coalesce(r.metadata, '{}'), r.reverses, r.taken_at, h.created_at
+  FROM json_to_recordset(%(transactions)s::json) AS r(
+       n int, id uuid, kind text, requester text, request_id text, member_id uuid, money_id int, shop_id uuid,
+       amount_yen bigint, grant_id uuid, terminal_id uuid, card_id uuid, description text, metadata jsonb,
+       reverses uuid, taken_at timestamptz)
+  JOIN issuer_head h ON h.issuer_id = %(issuer)s
+"""
+
+INSERT_TRANSFERS = """
+INSERT INTO transfer (transaction_id, line, position, money_id, debit_account_id, credit_account_id, amount_yen,
+                      debit_after_yen, credit_after_yen)
+SELECT r.transaction_id, r.line, h.position - %(count)s + r.n, r.money_id, r.debit_account_id, r.credit_account_id,
+       r.amount_yen, r.debit_after_yen, r.credit_after_yen
+  FROM json_to_recordset(%(transfers)s::json) AS r(
+       n int, transaction_id uuid, line smallint, money_id int, debit_account_id bigint, credit_account_id bigint,
+       amount_yen bigint, debit_after_yen bigint, credit_after_yen bigint)
+  JOIN issuer_head h ON h.issuer_id = %(issuer)s
+"""
+
+UPDATE_ACCOUNTS = """
+UPDATE account a
+   SET posted_yen = r.posted_yen, version = r.version
+  FROM json_to_recordset(%(accounts)s::json) AS r(id bigint, posted_yen bigint, version bigint)
+ WHERE a.id = r.id
+"""
+
+UPDATE_WALLETS = """
+UPDATE wallet w
+   SET total_yen = r.total_yen
+  FROM json_to_recordset(%(totals)s::json) AS r(id uuid, total_yen bigint)
+ WHERE w.id = r.id
+"""
+
+INSERT_REQUESTS = """
+INSERT INTO request (requester, request_id, issuer_id, params_hash, transaction_id, refusal, answer)
+SELECT r.requester, r.request_id, %(issuer)s, decode(r.params_hash, 'hex'), r.transaction_id, r.refusal, r.answer
+  FROM json_to_recordset(%(requests)s::json) AS r(
+       requester text, request_id text, params_hash text, transaction_id uuid, refusal text, answer jsonb)
+"""

@@ -1,0 +1,107 @@
+"""`kumiai ledger verify`: recompute everything from the transfers and compare.
+
+Each check is one query that returns the first rows where the books disagree with themselves; a clean ledger
+returns none. All run in one read-only snapshot, so they may run while payments are made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psycopg
+
+_CHECKS = {
+    "an account's sum is not what its transfers add up to": """
+        WITH moved AS (
+            SELECT account_id, sum(yen) AS yen, count(*) AS transfers FROM (
+                SELECT debit_account_id AS account_id, -amount_yen AS yen FROM transfer
+                UNION ALL
+                SELECT credit_account_id, amount_yen FROM transfer
+            ) AS side GROUP BY account_id
+        )
+        SELECT 'account ' || a.id || ': posted ' || a.posted_yen || ', transfers say ' || coalesce(m.yen, 0)
+               || ' in ' || coalesce(m.transfers, 0) || ' (version ' || a.version || ')'
+          FROM account a LEFT JOIN moved m ON m.account_id = a.id
+         WHERE a.posted_yen <> coalesce(m.yen, 0) OR a.version <> coalesce(m.transfers, 0)
+         ORDER BY a.id LIMIT 1""",
+    "a transfer's balances do not follow from the one before": """
+        WITH side AS (
+            SELECT debit_account_id AS account_id, position, line, -amount_yen AS yen, debit_after_yen AS after
+              FROM transfer
+            UNION ALL
+            SELECT credit_account_id, position, line, amount_yen, credit_after_yen FROM transfer
+        ), running AS (
+            SELECT *, sum(yen) OVER (PARTITION BY account_id ORDER BY position, line) AS expected FROM side
+        )
+        SELECT 'account ' || account_id || ' at position ' || position || ': ' || after || ', not ' || expected
+          FROM running WHERE after <> expected ORDER BY position, line LIMIT 1""",
+    "money was made or lost: the accounts of a money do not add up to zero": """
+        SELECT 'money ' || money_id || ': ' || sum(posted_yen)
+          FROM account GROUP BY money_id HAVING sum(posted_yen) <> 0 LIMIT 1""",
+    "a balance is below zero": """
+        SELECT 'account ' || id || ': ' || posted_yen
+          FROM account WHERE kind <> 'book' AND posted_yen < 0 ORDER BY id LIMIT 1""",
+    "a wallet's total is not the sum of its lots": """
+        SELECT 'wallet ' || w.id || ': ' || w.total_yen || ', lots ' || coalesce(sum(a.posted_yen), 0)
+          FROM wallet w LEFT JOIN account a ON a.wallet_id = w.id
+         GROUP BY w.id HAVING w.total_yen <> coalesce(sum(a.posted_yen), 0) LIMIT 1""",
+    "a transaction's amount is not what its transfers move": """
+        SELECT 'transaction ' || t.id || ': ' || t.amount_yen || ', transfers ' || coalesce(sum(f.amount_yen), 0)
+          FROM transaction t LEFT JOIN transfer f ON f.transaction_id = t.id AND f.position = t.position
+         GROUP BY t.id HAVING t.amount_yen <> coalesce(sum(f.amount_yen), 0) LIMIT 1""",
+    "positions have a gap, or the head is not at their end": """
+        SELECT 'issuer ' || h.issuer_id || ': head ' || h.position || ', last ' || coalesce(max(t.position), 0)
+               || ', transactions ' || count(t.id)
+          FROM issuer_head h LEFT JOIN transaction t ON t.issuer_id = h.issuer_id
+         GROUP BY h.issuer_id
+        HAVING h.position <> count(t.id) OR h.position <> coalesce(max(t.position), 0) LIMIT 1""",
+    "time runs backwards along the positions": """
+        SELECT 'position ' || position FROM (
+            SELECT position, created_at, lag(created_at) OVER (PARTITION BY issuer_id ORDER BY position) AS before
+              FROM transaction) AS t
+         WHERE created_at < before ORDER BY position LIMIT 1""",
+    "a transaction has no request, or another one's": """
+        SELECT 'transaction ' || t.id
+          FROM transaction t LEFT JOIN request r ON r.transaction_id = t.id
+         WHERE r.transaction_id IS NULL OR (r.requester, r.request_id) <> (t.requester, t.request_id) LIMIT 1""",
+    "more was refunded than was paid": """
+        SELECT 'transaction ' || o.id || ': paid ' || o.amount_yen || ', refunded ' || sum(r.amount_yen)
+          FROM transaction r JOIN transaction o ON o.id = r.reverses
+         GROUP BY o.id HAVING sum(r.amount_yen) > o.amount_yen LIMIT 1""",
+}
+
+_COUNTS = "SELECT (SELECT count(*) FROM transaction), (SELECT count(*) FROM transfer), (SELECT count(*) FROM account)"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The first place where a check found the books wrong."""
+
+    check: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How much was verified."""
+
+    transactions: int
+    transfers: int
+    accounts: int
+
+
+def verify(database_url: str) -> tuple[Extent, list[Difference]]:
+    """Check the whole ledger in one snapshot. Returns its extent and the first difference of each failed check."""
+    with psycopg.connect(database_url) as connection:
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        counts = connection.execute(_COUNTS).fetchone()
+        assert counts is not None
+        return Extent(*counts), list(_differences(connection))
+
+
+def _differences(connection: psycopg.Connection) -> Iterator[Difference]:
+    for check, query in _CHECKS.items():
+        row = connection.execute(query).fetchone()
+        if row is not None:
+            yield Difference(check=check, where=row[0])
