@@ -6,10 +6,10 @@ flush; they never commit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from flask import Flask, current_app
@@ -49,6 +49,8 @@ class Base(DeclarativeBase):
     registry = registry(metadata=_METADATA, type_annotation_map=_TYPES)  # Flask-SQLAlchemy wants it in a registry
 
 
+Made = TypeVar("Made")
+
 db = SQLAlchemy(model_class=Base, disable_autonaming=True)
 
 
@@ -59,6 +61,9 @@ def init_app(app: Flask, settings: Settings) -> None:
     db.init_app(app)
     with app.app_context():
         app.extensions["kumiai.autocommit"] = db.engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
+Made = TypeVar("Made")
 
 
 def sqlalchemy_url(database_url: str) -> str:
@@ -79,6 +84,15 @@ def autocommit() -> Engine:
     engine = current_app.extensions["kumiai.autocommit"]
     assert isinstance(engine, Engine)
     return engine
+
+
+def extension(name: str, make: Callable[[], Made]) -> Made:
+    """What this app keeps under `name` for as long as it lives, made at the first call."""
+    kept = current_app.extensions
+    if name not in kept:
+        kept[name] = make()
+    made: Made = kept[name]
+    return made
 
 
 def database_url() -> str:

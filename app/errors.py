@@ -21,6 +21,13 @@ class DomainError(Exception):
     def __init__(self, **detail: Detail) -> None:
         super().__init__(self.code)
         self.detail = detail
+        self.headers: dict[str, str] = {}
+        """Response headers that belong to the refusal, such as WWW-Authenticate."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Response headers the refusal needs, such as `WWW-Authenticate`."""
+        return {}
 
     @property
     def retry_after_s(self) -> int | None:

@@ -96,7 +96,9 @@ def _set_retry_after(response: Response, detail: dict[str, Any]) -> None:
 
 
 def _domain_error(error: DomainError) -> Response:
-    return render(code=error.code, status=error.status, detail=error.detail)
+    response = render(code=error.code, status=error.status, detail=error.detail)
+    response.headers.update(error.headers)
+    return response
 
 
 def _csrf_error(error: CSRFError) -> Response:

@@ -25,6 +25,7 @@ from app.embedded import EmbeddedPostgres
 from app.factory import create_app
 from app.migrate import upgrade
 from app.settings import Settings
+from app.wallet import ledger
 from tests import factories
 
 ROOT = Path(__file__).parent.parent
@@ -127,6 +128,7 @@ def app(settings: Settings) -> Iterator[Flask]:
     with app.app_context():
         factories.issuer()
     yield app
+    ledger.close()
     with app.app_context():
         db.engine.dispose()
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import select
 
 from app.db import transaction
-from app.issuer import Issuer
+from app.issuer import Issuer, current_issuer
+from app.member.models import Member
+from app.wallet import ledger, setup
+from app.wallet.models import Money
+from app.wallet.postings import Accepted, Charge
 
 
 def issuer(*, name_ja: str = "試験生協", name_en: str = "Test Co-op") -> UUID:
@@ -20,3 +27,83 @@ def issuer(*, name_ja: str = "試験生協", name_en: str = "Test Co-op") -> UUI
         session.add(row)
         session.flush()
         return row.id
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A member with a wallet of one money, and a shop that accepts it."""
+
+    issuer_id: UUID
+    member_id: UUID
+    money: str
+    shop_id: UUID
+
+
+def member(*, email: str | None = None, family_name: str = "組合", given_name: str = "花子") -> UUID:
+    """A member who cannot sign in (no password); `app.member.service.register_member` makes one who can."""
+    with transaction() as session:
+        row = Member(
+            issuer_id=current_issuer().id,
+            email=email or f"{secrets.token_hex(6)}@example.ac.jp",
+            password_hash="!",
+            family_name=family_name,
+            given_name=given_name,
+        )
+        session.add(row)
+        session.flush()
+        return row.id
+
+
+def money(*, code: str | None = None, name_ja: str = "学食マネー", name_en: str = "Meal money") -> str:
+    """A money; returns its code."""
+    code = code or f"m_{secrets.token_hex(6)}"
+    with transaction():
+        setup.open_money(issuer_id=current_issuer().id, code=code, name_ja=name_ja, name_en=name_en)
+    return code
+
+
+def shop(*, accepts: Sequence[str], name_ja: str = "中央食堂", name_en: str = "Central Canteen") -> UUID:
+    """A shop; returns its id."""
+    with transaction() as session:
+        monies = session.scalars(select(Money).where(Money.code.in_(accepts))).all()
+        return setup.open_shop(
+            issuer_id=current_issuer().id,
+            code=f"s-{secrets.token_hex(6)}",
+            name_ja=name_ja,
+            name_en=name_en,
+            accepts=monies,
+        ).id
+
+
+def wallet(*, member_id: UUID, money: str) -> UUID:
+    """An empty wallet; returns its id."""
+    with transaction() as session:
+        row = session.scalars(select(Money).where(Money.code == money)).one()
+        return setup.open_wallet(issuer_id=current_issuer().id, member_id=member_id, money=row).id
+
+
+def charge(*, member_id: UUID, money: str, amount_yen: int) -> Accepted:
+    """Value paid in over the counter."""
+    outcome = ledger.post(
+        Charge(
+            requester="test",
+            request_id=secrets.token_hex(8),
+            params_hash=b"charge",
+            member_id=member_id,
+            money=money,
+            amount_yen=amount_yen,
+            book="issued_by_cash",
+        )
+    )
+    assert isinstance(outcome, Accepted), outcome
+    return outcome
+
+
+def holder(*, balance_yen: int = 0) -> Holder:
+    """A member with a wallet of a money of its own, and a shop that accepts it."""
+    code = money()
+    holder = Holder(issuer_id=current_issuer().id, member_id=member(), money=code, shop_id=shop(accepts=[code]))
+    wallet(member_id=holder.member_id, money=code)
+    if balance_yen:
+        charge(member_id=holder.member_id, money=code, amount_yen=balance_yen)
+    return holder

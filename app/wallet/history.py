@@ -1,0 +1,130 @@
+"""Reading the ledger: wallets and transactions of a member. One query each, by key, whatever the ledger's size."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, Select, select
+
+from app.db import autocommit
+from app.errors import NotFound
+from app.wallet import directory, views
+from app.wallet.models import Request, Transaction, Wallet
+from app.wallet.postings import Refused
+
+MAX_PAGE = 100
+
+
+class BadCursor(ValueError):
+    """A cursor that this server did not make."""
+
+
+def wallets(*, member_id: UUID, locale: str) -> list[dict[str, Any]]:
+    """A member's wallets in the order of the issuer's monies."""
+    with autocommit().connect() as connection:
+        rows = connection.execute(
+            select(Wallet.money_id, Wallet.status, Wallet.total_yen).where(Wallet.member_id == member_id)
+        ).all()
+    entries = [(directory.money_by_id(money_id), status, total_yen) for money_id, status, total_yen in rows]
+    return [
+        {"money": money.view(locale), "status": status, "balance_yen": total_yen}
+        for money, status, total_yen in sorted(entries, key=lambda entry: (entry[0].position, entry[0].code))
+    ]
+
+
+def transactions(
+    *, member_id: UUID, locale: str, limit: int, before: int | None, may_see_balance: bool
+) -> tuple[list[dict[str, Any]], int | None]:
+    """One page of a member's transactions, newest first, and the position to go on before (None at the end)."""
+    query = _transactions().where(Transaction.member_id == member_id).order_by(Transaction.position.desc())
+    if before is not None:
+        query = query.where(Transaction.position < before)
+    with autocommit().connect() as connection:
+        rows = connection.execute(query.limit(limit + 1)).all()
+    page = [_view(row, locale=locale, may_see_balance=may_see_balance) for row in rows[:limit]]
+    return page, rows[limit - 1].position if len(rows) > limit else None
+
+
+def transaction(*, transaction_id: UUID, member_id: UUID, locale: str, may_see_balance: bool) -> dict[str, Any]:
+    """One transaction of a member. Raises NotFound for another's as for none."""
+    query = _transactions().where(Transaction.id == transaction_id, Transaction.member_id == member_id)
+    with autocommit().connect() as connection:
+        row = connection.execute(query).one_or_none()
+    if row is None:
+        raise NotFound
+    return _view(row, locale=locale, may_see_balance=may_see_balance)
+
+
+def by_request(
+    *, requester: str, request_id: str, member_id: UUID | None, locale: str, may_see_balance: bool
+) -> tuple[dict[str, Any] | None, Refused | None]:
+    """What became of a request: its transaction, or its refusal. Raises NotFound where it never arrived.
+
+    A client acting for a member finds only what it did for that member.
+    """
+    where = (Request.requester == requester, Request.request_id == request_id)
+    with autocommit().connect() as connection:
+        known = connection.execute(select(Request.refusal, Request.answer).where(*where)).one_or_none()
+        row = connection.execute(_transactions().where(*where)).one_or_none()
+    if known is None or (member_id and row is not None and row.member_id != member_id):
+        raise NotFound
+    if row is None:
+        return None, Refused(code=str(known.refusal), detail=known.answer["detail"])
+    return _view(row, locale=locale, may_see_balance=may_see_balance), None
+
+
+def encode_cursor(position: int) -> str:
+    """An opaque mark for the next page."""
+    return base64.urlsafe_b64encode(f"p{position}".encode()).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str) -> int:
+    """The inverse of `encode_cursor`. Raises BadCursor."""
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
+        position = int(text[1:])
+    except (binascii.Error, ValueError) as error:
+        raise BadCursor(cursor) from error
+    if text != f"p{position}" or not 0 < position < 2**63:
+        raise BadCursor(cursor)
+    return position
+
+
+def _transactions() -> Select[Any]:
+    return select(
+        Transaction.id,
+        Transaction.position,
+        Transaction.kind,
+        Transaction.amount_yen,
+        Transaction.money_id,
+        Transaction.member_id,
+        Transaction.shop_id,
+        Transaction.created_at,
+        Transaction.request_id,
+        Transaction.description,
+        Transaction.extra,
+        Transaction.reverses,
+        Transaction.taken_at,
+        Request.answer,
+    ).join(Request, Request.transaction_id == Transaction.id)
+
+
+def _view(row: Row[Any], *, locale: str, may_see_balance: bool) -> dict[str, Any]:
+    return views.transaction(
+        id=row.id,
+        position=row.position,
+        kind=row.kind,
+        amount_yen=row.amount_yen,
+        money=directory.money_by_id(row.money_id).view(locale),
+        shop=directory.shop_by_id(row.shop_id).view(locale) if row.shop_id else None,
+        created_at=row.created_at,
+        request_id=row.request_id,
+        balance_yen=row.answer["balance_yen"] if may_see_balance else None,
+        description=row.description,
+        metadata=row.extra,
+        reverses=row.reverses,
+        taken_at=row.taken_at,
+    )
