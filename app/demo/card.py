@@ -1,0 +1,115 @@
+"""`kumiai demo card`: a student card without hardware.
+
+It speaks nfcpy's real Type 3 Tag protocol over nfcpy's `udp` driver, so `kumiai till sale` reads it the way it
+reads a card on a USB reader. It holds still on the reader until Ctrl-C; every sale is one tap.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping
+
+import click
+import nfc
+import nfc.clf
+from nfc.clf import ContactlessFrontend, LocalTarget
+from nfc.tag.tt3 import Type3TagEmulation
+
+from app.demo import demo_card
+
+SYSTEM = 0xFE00
+SERVICE = 0x1A8B
+PMM = "0120FFFFFFFFFFFF"
+"""Manufacture parameters. The FF bytes declare the longest response times (0.6 s for three blocks): a real card's
+few milliseconds are too short for two processes on a busy machine."""
+
+READER_SILENT_S = 0.3
+"""A reader that died says no goodbye; after this long without a command the card can be found again."""
+
+
+class PortTaken(Exception):
+    """Something else, perhaps another emulated card, waits on this UDP port."""
+
+
+def emulate(*, idm: str, blocks: Mapping[int, bytes], port: int, on_read: Callable[[], None]) -> None:
+    """Be the card with this IDm (16 hex digits) until Ctrl-C. `on_read` is called after each reading of its blocks.
+
+    Raises PortTaken.
+    """
+    _check_free(port)
+    with ContactlessFrontend(f"udp:localhost:{port}") as radio:
+        while True:
+            tag = radio.connect(card={"on-startup": lambda target: _as_card(target, idm), "on-connect": _take_over})
+            if tag is False:
+                return  # nfcpy turns Ctrl-C into this
+            if tag is not None:
+                _answer(tag, blocks, on_read)
+
+
+def _as_card(target: LocalTarget, idm: str) -> LocalTarget:
+    target.brty = "212F"
+    target.sensf_res = bytearray.fromhex(f"01{idm}{PMM}{SYSTEM:04X}")
+    return target
+
+
+def _take_over(tag: Type3TagEmulation) -> bool:
+    """Have `connect` return the tag: its own loop would wait for ever for a reader that was killed."""
+    return False
+
+
+def _answer(tag: Type3TagEmulation, blocks: Mapping[int, bytes], on_read: Callable[[], None]) -> None:
+    """Answer one reader until it goes away."""
+
+    def read_block(number: int, begin: bool, end: bool) -> bytes | None:
+        if end:
+            on_read()
+        return blocks.get(number)
+
+    tag.add_service(SERVICE, read_block, None)
+    command = tag.cmd
+    try:
+        while True:
+            command = tag.send_response(tag.process_command(command), READER_SILENT_S)
+    except nfc.clf.CommunicationError:
+        return  # the reader left, or fell silent
+
+
+def _check_free(port: int) -> None:
+    """nfcpy retries a taken port for ever, without a word."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("", port))
+        except OSError as error:
+            raise PortTaken from error
+
+
+def _idm(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    try:
+        if len(bytes.fromhex(value)) == 8:
+            return value.upper()
+    except ValueError:
+        pass
+    raise click.BadParameter("16 hex digits, for example 0114B7F2A93C5D60")
+
+
+@click.command()
+@click.option("--idm", default=demo_card.IDM, show_default=True, callback=_idm, help="The card's number.")
+@click.option("--student-id", default=demo_card.STUDENT_ID, show_default=True, help="Up to 12 ASCII characters.")
+@click.option("--port", default=demo_card.PORT, show_default=True, help="UDP port the reader looks at.")
+def card(idm: str, student_id: str, port: int) -> None:
+    """Hold an emulated student card on the reader until Ctrl-C."""
+    try:
+        blocks = demo_card.fcf_blocks(student_id)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--student-id") from error
+    click.echo(f"A student card (number …{idm[-4:]}, student id {student_id}) lies on the reader, UDP port {port}.")
+    click.echo("In another terminal: kumiai till sale 380   (Ctrl-C takes the card away)")
+    try:
+        emulate(idm=idm, blocks=blocks, port=port, on_read=lambda: click.echo("read by a till"))
+    except PortTaken:
+        raise click.ClickException(
+            f"UDP port {port} is taken, perhaps by another emulated card; stop it, or choose another with --port"
+        ) from None
+    except KeyboardInterrupt:
+        pass
+    click.echo("The card was taken away.")

@@ -1,0 +1,24 @@
+"""The demo's student card: what `kumiai demo card` emulates and the demo data registers."""
+
+from __future__ import annotations
+
+from app.reader.fcf import BLOCK_BYTES
+
+IDM = "0114B7F2A93C5D60"
+STUDENT_ID = "26A10045"
+PORT = 54321
+"""Where the emulated card waits: nfcpy's own default."""
+
+NAME_BLOCK = 1
+
+
+def fcf_blocks(student_id: str = STUDENT_ID, *, issue: int = 0, valid_until: str = "20300331") -> dict[int, bytes]:
+    """The four FCF blocks of a card: `issue` counts re-issues (one digit), `valid_until` is YYYYMMDD."""
+    if not (student_id.isascii() and 1 <= len(student_id) <= 12):
+        raise ValueError("a student id is 1 to 12 ASCII characters")
+    return {
+        0: f"01{student_id:<12}{issue}1".encode("ascii"),
+        NAME_BLOCK: "クミアイ　ハナコ".encode("shift_jis").ljust(BLOCK_BYTES),
+        2: b"9900000120260401",
+        3: f"{valid_until}00010045".encode("ascii"),
+    }
