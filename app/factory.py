@@ -8,6 +8,7 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import db, models, problem
+from app.member import pages as member_pages
 from app.settings import Settings
 from app.web import csrf, headers, locale, protection, request_id
 
@@ -28,6 +29,7 @@ def create_app(settings: Settings) -> Flask:
     problem.init_app(app)
     protection.init_app(app)
     csrf.init_app(app)
+    member_pages.init_app(app)
     return app
 
 

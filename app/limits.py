@@ -6,12 +6,18 @@ no state, so a second process or host counts in the same rows. Callers are hashe
 
 from __future__ import annotations
 
-from datetime import datetime
+import ipaddress
+import math
+from datetime import UTC, datetime
 
-from sqlalchemy import Index, Integer
+from flask import current_app
+from sqlalchemy import Index, Integer, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db import Base
+from app import clock
+from app.db import Base, autocommit, in_transaction
+from app.errors import TooManyRequests
+from app.ids import keyed_hash
 
 
 class FloodCounter(Base):
@@ -24,3 +30,56 @@ class FloodCounter(Base):
     caller_hash: Mapped[bytes] = mapped_column(primary_key=True)
     window_ends_at: Mapped[datetime] = mapped_column(primary_key=True)
     count: Mapped[int] = mapped_column(Integer)
+
+
+# Once the limit is reached the row is not written any more: a flood leaves no dead rows behind.
+_KNOCK = text("""
+    INSERT INTO flood_counter (door, caller_hash, window_ends_at, count)
+    VALUES (:door, :caller_hash, :window_ends_at, 1)
+    ON CONFLICT (door, caller_hash, window_ends_at)
+    DO UPDATE SET count = flood_counter.count + 1 WHERE flood_counter.count < :limit
+    RETURNING count
+""")
+_FORGET = text("DELETE FROM flood_counter WHERE window_ends_at < now()")
+
+
+def knock(*, door: str, caller: str, limit: int, window_s: int) -> None:
+    """Count one knock of `caller` at `door`; the first `limit` in each window of `window_s` seconds may pass.
+
+    Call it before `transaction()`. It commits by itself, so whatever is refused afterwards the knock stays counted,
+    and nobody waits for another's transaction to end. Raises TooManyRequests (retry_after_s).
+    """
+    assert not in_transaction(), "knock before the transaction: its roll-back must not undo the count"
+    now_s = clock.now().timestamp()
+    ends_s = (math.floor(now_s / window_s) + 1) * window_s
+    values = {
+        "door": door,
+        "caller_hash": _caller_hash(door=door, caller=caller),
+        "window_ends_at": datetime.fromtimestamp(ends_s, UTC),
+        "limit": limit,
+    }
+    with autocommit().connect() as connection:
+        if connection.execute(_KNOCK, values).one_or_none() is None:
+            raise TooManyRequests(retry_after_s=math.ceil(ends_s - now_s))
+
+
+def network(address: str | None) -> str:
+    """The caller behind a client address: the address itself, or its /64 in IPv6, where one home holds 2^64 of them."""
+    try:
+        parsed = ipaddress.ip_address(address or "")
+    except ValueError:
+        return "unknown"
+    if parsed.version == 4:
+        return str(parsed)
+    return str(ipaddress.ip_network((parsed, 64), strict=False))
+
+
+def forget_past_windows() -> None:
+    """Delete counters whose window is over."""
+    with autocommit().connect() as connection:
+        connection.execute(_FORGET)
+
+
+def _caller_hash(*, door: str, caller: str) -> bytes:
+    key: bytes = current_app.extensions["kumiai.settings"].secret_key
+    return keyed_hash(key, purpose=f"flood:{door}", value=caller)

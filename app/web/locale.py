@@ -19,6 +19,7 @@ from flask import Flask, g, has_request_context, redirect, request
 from flask_babel import Babel, Domain, force_locale, get_babel, get_locale
 from werkzeug.wrappers import Response
 
+from app.web.local_path import local_path
 from app.web.protection import Public, protected_by
 
 LOCALES = ("ja", "en")
@@ -86,10 +87,7 @@ def prefer(locales: str | None) -> None:
 @protected_by(Public("only sets which language the pages are in"))
 def _switch(locale: str) -> Response:
     """Remember the language in a cookie and go back to a page of this very site."""
-    back = request.args.get("back", "/")
-    if not back.startswith("/") or back.startswith(("//", "/\\")):
-        back = "/"  # never an open redirector
-    response = redirect(back, code=303)
+    response = redirect(local_path(request.args.get("back")) or "/", code=303)
     if locale in LOCALES:
         response.set_cookie(
             COOKIE, locale, max_age=365 * 86400, secure=request.is_secure, httponly=True, samesite="Lax"

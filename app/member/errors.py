@@ -1,0 +1,28 @@
+"""What can be refused while a person signs in."""
+
+from app.errors import DomainError
+
+
+class InvalidCredentials(DomainError):
+    """Unknown e-mail address or wrong password: one refusal for both, so that nobody learns who is a member."""
+
+    code, status = "invalid_credentials", 403
+
+
+class MemberSuspended(DomainError):
+    """The member stopped the account. Said only to somebody who gave the right password."""
+
+    code, status = "member_suspended", 403
+
+
+class WrongCode(DomainError):
+    """Not the six digits that were sent; `tries_left` says how often one may still try. The try stays counted."""
+
+    code, status = "wrong_code", 422
+    keeps_changes = True
+
+
+class CodeUnusable(DomainError):
+    """Used, replaced by a newer one, expired or tried too often: only a new code helps."""
+
+    code, status = "code_unusable", 422

@@ -1,0 +1,186 @@
+"""Signing in and out: password, then the six digits from the mail, then a session.
+
+Between the two steps the signed cookie says which code was sent; the session begins only with the code. After it
+the browser passes through `/login/done`: Chromium holds the whole redirect chain of a form against `form-action`,
+and the chain of an authorization request may end at a client's own host.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from flask import Blueprint, Flask, current_app, redirect, render_template, request, url_for
+from flask import session as cookie
+from marshmallow import ValidationError
+from werkzeug.wrappers import Response
+
+from app import clock
+from app.db import transaction
+from app.errors import DomainError
+from app.limits import knock, network
+from app.member import codes, service
+from app.member.errors import CodeUnusable, InvalidCredentials, MemberSuspended, WrongCode
+from app.member.schemas import CodeForm, LoginForm
+from app.member.sessions import SignedIn, current_member, end_session, start_session
+from app.web.local_path import local_path
+from app.web.protection import Public, protected_by
+
+pages = Blueprint("member", __name__, template_folder="templates")
+
+_STEP = "sign_in"
+_STEP_LIFE_S = 3 * codes.LIFE.seconds
+"""How long the password holds while its owner waits for the mail and asks for another code."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A browser that gave the right password and now waits for the code."""
+
+    member_id: UUID
+    code_id: UUID
+    masked_email: str
+
+
+@pages.get("/login")
+@protected_by(Public("the door itself"))
+def login() -> str:
+    return render_template("member/login.html", next=_next())
+
+
+@pages.post("/login")
+@protected_by(Public("the door itself; limited per address and per e-mail"))
+def give_password() -> Response | tuple[str, int]:
+    try:
+        form = LoginForm().load(request.form.to_dict())
+    except ValidationError as error:
+        return _login_again(missing=error.messages_dict, status=422)
+    # a campus may be one address to us, so that limit is wide; the one per e-mail is what stops guessing
+    knock(door="sign_in_address", caller=network(request.remote_addr), limit=300, window_s=600)
+    knock(door="sign_in_email", caller=service.normal_email(form["email"]), limit=20, window_s=900)
+    try:
+        with transaction():
+            step = service.begin_sign_in(**form)
+    except (InvalidCredentials, MemberSuspended) as error:
+        return _login_again(refusal=error, status=error.status)
+    _wait_for(step)
+    return redirect(url_for("member.code", next=_next()), code=303)
+
+
+@pages.get("/login/code")
+@protected_by(Public("needs the cookie of a sign-in whose password was right"))
+def code() -> Response | tuple[str, int]:
+    waiting = _waiting()
+    return _code_page(waiting, status=200) if waiting else _start_over()
+
+
+@pages.post("/login/code")
+@protected_by(Public("needs the cookie of a sign-in whose password was right; tries are counted"))
+def give_code() -> Response | tuple[str, int]:
+    waiting = _waiting()
+    if waiting is None:
+        return _start_over()
+    try:
+        form = CodeForm().load(request.form.to_dict())
+    except ValidationError:
+        return _code_page(waiting, malformed=True, status=422)
+    # NIST SP 800-63B section 5.2.2: at most 100 failed tries on one account
+    knock(door="code_entry", caller=str(waiting.member_id), limit=100, window_s=86_400)
+    try:
+        with transaction():
+            member_id = service.finish_sign_in(code_id=waiting.code_id, digits=form["code"])
+            start_session(member_id=member_id)
+    except (WrongCode, CodeUnusable, MemberSuspended) as error:
+        return _code_page(waiting, refusal=error, status=error.status)
+    return redirect(url_for("member.done", next=_next()), code=303)
+
+
+@pages.post("/login/code/resend")
+@protected_by(Public("needs the cookie of a sign-in whose password was right; limited per member"))
+def resend() -> Response | tuple[str, int]:
+    waiting = _waiting()
+    if waiting is None:
+        return _start_over()
+    knock(door="code_resend", caller=str(waiting.member_id), limit=5, window_s=900)
+    try:
+        with transaction():
+            step = service.resend_code(waiting.member_id)
+    except (CodeUnusable, MemberSuspended) as error:
+        return _code_page(waiting, refusal=error, status=error.status)
+    _wait_for(step, until_s=cookie[_STEP]["until_s"])
+    return redirect(url_for("member.code", next=_next(), resent="1"), code=303)
+
+
+@pages.get("/login/done")
+@protected_by(SignedIn())
+def done() -> str:
+    return render_template("member/done.html", target=_next() or _mypage_url())
+
+
+@pages.get("/logout")
+@protected_by(Public("shows a button, or that nobody is signed in"))
+def logout() -> str:
+    return render_template("member/logout.html", member=current_member(), mypage_url=_mypage_url())
+
+
+@pages.post("/logout")
+@protected_by(Public("ends the caller's own session and nothing else"))
+def end() -> Response:
+    with transaction():
+        end_session()
+    return redirect(url_for("member.logout"), code=303)
+
+
+def _next() -> str | None:
+    return local_path(request.args.get("next"))
+
+
+def _mypage_url() -> str:
+    url: str = current_app.extensions["kumiai.settings"].mypage_url
+    return url
+
+
+def _wait_for(step: service.SignInStep, *, until_s: float | None = None) -> None:
+    cookie[_STEP] = {
+        "member": str(step.member_id),
+        "code": str(step.code_id),
+        "email": step.masked_email,
+        "until_s": until_s or clock.now().timestamp() + _STEP_LIFE_S,
+    }
+
+
+def _waiting() -> _Waiting | None:
+    step = cookie.get(_STEP)
+    if step is None or step["until_s"] < clock.now().timestamp():
+        return None
+    return _Waiting(member_id=UUID(step["member"]), code_id=UUID(step["code"]), masked_email=step["email"])
+
+
+def _start_over() -> Response:
+    return redirect(url_for("member.login", next=_next()), code=303)
+
+
+def _login_again(
+    *, status: int, refusal: DomainError | None = None, missing: dict[str, list[str]] | None = None
+) -> tuple[str, int]:
+    page = render_template("member/login.html", next=_next(), refusal=refusal, missing=missing or {})
+    return page, status
+
+
+def _code_page(
+    waiting: _Waiting, *, status: int, refusal: DomainError | None = None, malformed: bool = False
+) -> tuple[str, int]:
+    page = render_template(
+        "member/code.html",
+        next=_next(),
+        waiting=waiting,
+        minutes=codes.LIFE.seconds // 60,
+        refusal=refusal,
+        malformed=malformed,
+        mailbox="dev_mailbox.index" in current_app.view_functions,
+    )
+    return page, status
+
+
+def init_app(app: Flask) -> None:
+    app.register_blueprint(pages)

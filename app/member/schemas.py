@@ -1,0 +1,33 @@
+"""What the forms of signing in carry."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, fields, pre_load
+from marshmallow.validate import Length, Regexp
+
+
+class LoginForm(Schema):
+    """E-mail address and password. Whether the address is one is not our business here: an unknown one is refused."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    email = fields.String(required=True, validate=[Length(min=1, max=254), Regexp(r"[^\x00]*\Z")])
+    password = fields.String(required=True, validate=Length(min=1, max=1024))
+
+
+class CodeForm(Schema):
+    """Six digits, as people type them: full-width, or with a blank or hyphen in the middle."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    code = fields.String(required=True, validate=Regexp(r"[0-9]{6}\Z"))
+
+    @pre_load
+    def _half_width(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        typed = unicodedata.normalize("NFKC", str(data.get("code", "")))
+        return {**data, "code": "".join(typed.replace("-", " ").split())}

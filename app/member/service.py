@@ -1,0 +1,120 @@
+"""Members: registering, signing in with a password and a mailed code, suspending."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import select, update
+
+from app import outbox
+from app.db import session
+from app.ids import new_id
+from app.issuer import current_issuer
+from app.member import codes, passwords, sessions
+from app.member.errors import CodeUnusable, InvalidCredentials, MemberSuspended
+from app.member.models import Member
+from app.messaging.compose import compose_mail
+
+
+@dataclass(frozen=True, slots=True)
+class SignInStep:
+    """Half-way through a sign-in: the password was right, a code is on its way to `masked_email`."""
+
+    member_id: UUID
+    code_id: UUID
+    masked_email: str
+
+
+def register_member(
+    *, email: str, password: str, family_name: str, given_name: str, locale: str = "ja", member_id: UUID | None = None
+) -> UUID:
+    """Add an active member of this server's issuer; returns its id."""
+    member = Member(
+        id=member_id or new_id(),
+        issuer_id=current_issuer().id,
+        email=normal_email(email),
+        password_hash=passwords.hash_password(password),
+        family_name=family_name,
+        given_name=given_name,
+        locale=locale,
+    )
+    session().add(member)
+    session().flush()
+    return member.id
+
+
+def authenticate(*, email: str, password: str) -> Member:
+    """The member of this address and password. Raises InvalidCredentials; MemberSuspended, to the right password."""
+    member = session().scalar(
+        select(Member).where(Member.issuer_id == current_issuer().id, Member.email == normal_email(email))
+    )
+    known = member.password_hash if member is not None and member.status != "closed" else None
+    if not passwords.verify_password(password, password_hash=known) or member is None:
+        raise InvalidCredentials
+    if member.status == "suspended":
+        raise MemberSuspended
+    if passwords.outdated(member.password_hash):
+        member.password_hash = passwords.hash_password(password)
+        session().flush()
+    return member
+
+
+def begin_sign_in(*, email: str, password: str) -> SignInStep:
+    """Check the password and mail a code. Raises what `authenticate` raises."""
+    return _send_code(authenticate(email=email, password=password))
+
+
+def resend_code(member_id: UUID) -> SignInStep:
+    """Mail a new code; the former one stops working. Raises MemberSuspended."""
+    return _send_code(_active(member_id))
+
+
+def finish_sign_in(*, code_id: UUID, digits: str) -> UUID:
+    """Redeem the mailed code; returns the member who may now have a session.
+
+    Raises WrongCode, CodeUnusable, and MemberSuspended for somebody suspended since the code was sent.
+    """
+    return _active(codes.redeem(code_id, purpose="sign_in", digits=digits)).id
+
+
+def suspend(member_id: UUID) -> None:
+    """Stop the member's account at once: nobody signs in, and every session ends."""
+    session().execute(update(Member).where(Member.id == member_id).values(status="suspended"))
+    sessions.revoke_all_sessions(member_id)
+
+
+def normal_email(email: str) -> str:
+    """The form an address is stored and looked up in: half-width, without blanks around it, lower case."""
+    return unicodedata.normalize("NFKC", email).strip().lower()
+
+
+def masked(email: str) -> str:
+    """`k•••••@example.ac.jp`: enough to recognise one's own address. The dots do not tell its length."""
+    name, _, host = email.rpartition("@")
+    return f"{name[:1]}•••••@{host}"
+
+
+def _active(member_id: UUID) -> Member:
+    member = session().get(Member, member_id)
+    if member is None:
+        raise CodeUnusable
+    if member.status != "active":
+        raise MemberSuspended
+    return member
+
+
+def _send_code(member: Member) -> SignInStep:
+    code = codes.issue(member.id, purpose="sign_in")
+    mail = compose_mail(
+        to=member.email,
+        message="sign_in_code",
+        locale=member.locale,
+        family_name=member.family_name,
+        given_name=member.given_name,
+        digits=code.digits,
+        minutes=codes.LIFE.seconds // 60,
+    )
+    outbox.emit("mail", mail, expires_at=code.expires_at)
+    return SignInStep(member_id=member.id, code_id=code.id, masked_email=masked(member.email))

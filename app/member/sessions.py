@@ -1,0 +1,128 @@
+"""Who is signed in: server-side sessions that can be revoked.
+
+The cookie `kumiai_session` (signed; its settings are in the factory) holds a 256-bit secret, the database only its
+SHA-256. One query per request reads session and member together, so a revoked session or a suspended member is out
+with the next request.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from urllib.parse import quote
+from uuid import UUID
+
+from flask import abort, g, redirect, request, url_for
+from flask import session as cookie
+from sqlalchemy import ColumnElement, delete, func, text, update
+
+from app import clock
+from app.db import autocommit, session
+from app.ids import new_secret, secret_hash
+from app.member.models import MemberSession
+
+LIFE = timedelta(hours=12)
+"""A session ends this long after sign-in, used or not."""
+
+_SECRET = "sid"  # noqa: S105  # the name of the cookie's entry
+
+
+@dataclass(frozen=True, slots=True)
+class SignedInMember:
+    """The member of this browser. `auth_time` is when password and code were given (OpenID Connect Core 2)."""
+
+    id: UUID
+    email: str
+    name: str
+    family_name: str
+    given_name: str
+    locale: str
+    auth_time: datetime
+
+
+_CURRENT = text("""
+    SELECT m.id, m.email, m.family_name, m.given_name, m.locale, s.auth_time
+    FROM member_session s JOIN member m ON m.id = s.member_id
+    WHERE s.secret_hash = :secret_hash AND s.revoked_at IS NULL AND s.expires_at > now() AND m.status = 'active'
+""")
+
+
+def current_member() -> SignedInMember | None:
+    """Who is signed in, or None. One query per request."""
+    if "signed_in_member" not in g:
+        g.signed_in_member = _read()
+    member: SignedInMember | None = g.signed_in_member
+    return member
+
+
+def _read() -> SignedInMember | None:
+    secret = cookie.get(_SECRET)
+    if secret is None:
+        return None
+    with autocommit().connect() as connection:
+        row = connection.execute(_CURRENT, {"secret_hash": secret_hash(secret)}).one_or_none()
+    if row is None:
+        return None
+    return SignedInMember(
+        id=row.id,
+        email=row.email,
+        name=f"{row.family_name} {row.given_name}",
+        family_name=row.family_name,
+        given_name=row.given_name,
+        locale=row.locale,
+        auth_time=row.auth_time,
+    )
+
+
+class SignedIn:
+    """Only a signed-in member may call; anyone else is sent to sign in and comes back to the same page."""
+
+    def check(self) -> None:
+        if current_member() is None:
+            abort(redirect(url_for("member.login", next=_this_page()), code=303))
+
+    def describe(self) -> str:
+        return "a signed-in member (session cookie)"
+
+
+def _this_page() -> str:
+    query = request.query_string.decode("ascii", "replace")
+    return quote(request.path) + (f"?{query}" if query else "")
+
+
+def start_session(*, member_id: UUID) -> None:
+    """Sign `member_id` in with this browser, inside the surrounding transaction.
+
+    Whatever the cookie held is dropped and its session revoked: the id changes at sign-in (no fixation).
+    """
+    end_session()
+    now = clock.now()
+    secret = new_secret("kss_")
+    session().execute(delete(MemberSession).where(MemberSession.member_id == member_id, MemberSession.expires_at < now))
+    session().add(
+        MemberSession(
+            secret_hash=secret_hash(secret), member_id=member_id, auth_time=now, created_at=now, expires_at=now + LIFE
+        )
+    )
+    session().flush()
+    cookie[_SECRET] = secret
+
+
+def end_session() -> None:
+    """Sign this browser out, inside the surrounding transaction. Without a session it only empties the cookie."""
+    secret = cookie.get(_SECRET)
+    cookie.clear()
+    g.pop("signed_in_member", None)
+    if secret is not None:
+        _revoke(MemberSession.secret_hash == secret_hash(secret))
+
+
+def revoke_all_sessions(member_id: UUID) -> None:
+    """Sign the member out everywhere, inside the surrounding transaction."""
+    _revoke(MemberSession.member_id == member_id)
+
+
+def _revoke(which: ColumnElement[bool]) -> None:
+    session().execute(
+        update(MemberSession).where(which, MemberSession.revoked_at.is_(None)).values(revoked_at=func.now())
+    )
