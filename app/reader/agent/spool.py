@@ -89,7 +89,7 @@ class Spool:
         self._db.close()
 
     def put(self, *, amount_yen: int, money: str | None, card: ReadCard) -> Tap:
-        """Name a new tap and keep it, safe on disk when this returns."""
+        """Name a new tap and keep it, safe on disk when this returns. Raises SpoolError, as the other writes do."""
         tap = Tap(
             tap_id=_new_tap_id(),
             amount_yen=amount_yen,
@@ -97,7 +97,7 @@ class Spool:
             card=card,
             taken_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         )
-        self._db.execute(
+        self._write(
             "INSERT INTO tap (tap_id, amount_yen, money, card, card_last4, taken_at) VALUES (?, ?, ?, ?, ?, ?)",
             (
                 tap.tap_id,
@@ -112,11 +112,11 @@ class Spool:
 
     def mark_sent(self, tap_id: str) -> None:
         """From now on the server may know this tap."""
-        self._db.execute("UPDATE tap SET state = 'sent' WHERE tap_id = ? AND state = 'taken'", (tap_id,))
+        self._write("UPDATE tap SET state = 'sent' WHERE tap_id = ? AND state = 'taken'", (tap_id,))
 
     def settle(self, tap_id: str, *, accepted: bool, answer: Mapping[str, Any]) -> None:
         """Keep the answer and forget the card: only its last four digits stay."""
-        self._db.execute(
+        self._write(
             "UPDATE tap SET state = ?, answer = ?, card = NULL WHERE tap_id = ? AND answer IS NULL",
             ("accepted" if accepted else "refused", json.dumps(answer, ensure_ascii=False), tap_id),
         )
@@ -130,6 +130,12 @@ class Spool:
             Tap(tap_id=tap_id, amount_yen=amount_yen, money=money, card=ReadCard(**json.loads(card)), taken_at=taken_at)
             for tap_id, amount_yen, money, card, taken_at in rows.fetchall()
         ]
+
+    def _write(self, statement: str, values: tuple[object, ...]) -> None:
+        try:
+            self._db.execute(statement, values)
+        except sqlite3.Error as error:
+            raise SpoolError(str(error)) from error
 
 
 def _new_tap_id() -> str:

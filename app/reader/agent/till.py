@@ -1,0 +1,94 @@
+"""One sale at the till, and what a sale left unanswered."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from enum import IntEnum
+
+from app.reader.agent.screen import Screen
+from app.reader.agent.server import Accepted, Answer, NotAuthorised, Refused, Server, Unknown
+from app.reader.agent.source import HoldAgain, ReadCard, Source, WrongCard
+from app.reader.agent.spool import Spool, SpoolError, Tap
+
+ASK_AGAIN_AFTER_S = (0.3, 1.0, 2.0)
+"""How long to wait before each further asking, while the clerk waits too."""
+
+
+class Ending(IntEnum):
+    """How a command ended; also its exit code."""
+
+    ACCEPTED = 0
+    REFUSED = 1
+    UNKNOWN = 2
+    NOTHING_TAKEN = 3
+
+
+class Till:
+    """A till: taps go from the source through the spool to the server, and the screen says what became of them."""
+
+    def __init__(self, *, spool: Spool, server: Server, screen: Screen) -> None:
+        self._spool = spool
+        self._server = server
+        self._screen = screen
+
+    def sale(self, source: Source, *, amount_yen: int, card_timeout_s: float) -> Ending:
+        """Take one payment. Raises ServerError or SourceError while nothing was taken."""
+        self._server.sign_in()
+        if self._spool.unfinished():
+            self.ask_unfinished()
+        card = self._wait_for_card(source, amount_yen, card_timeout_s)
+        if card is None:
+            self._screen.nothing_taken("no_card")
+            return Ending.NOTHING_TAKEN
+        tap = self._spool.put(amount_yen=amount_yen, money=None, card=card)
+        self._screen.asking()
+        return self._ask(tap)
+
+    def ask_unfinished(self) -> Ending:
+        """Ask for every tap whose answer is not known. ACCEPTED here means: all are known now. Raises ServerError."""
+        self._server.sign_in()
+        taps = self._spool.unfinished()
+        self._screen.unfinished(len(taps))
+        known = True
+        for tap in taps:
+            self._screen.unfinished_one(tap)
+            known &= self._ask(tap) is not Ending.UNKNOWN
+        return Ending.ACCEPTED if known else Ending.UNKNOWN
+
+    def _wait_for_card(self, source: Source, amount_yen: int, timeout_s: float) -> ReadCard | None:
+        self._screen.ask_for_card(amount_yen)
+        ends_at = time.monotonic() + timeout_s
+        said = ""
+        while (left_s := ends_at - time.monotonic()) > 0:
+            try:
+                return source.wait_for_card(left_s)
+            except (HoldAgain, WrongCard) as trouble:
+                if trouble.code != said:  # once, not at every reading of a card that lies there
+                    self._screen.card_trouble(trouble.code)
+                said = trouble.code
+        return None
+
+    def _ask(self, tap: Tap) -> Ending:
+        """Ask until the answer is known or patience ends; an unknown tap stays in the spool to be asked again."""
+        answer: Answer = Unknown(why="not asked yet")
+        try:
+            self._spool.mark_sent(tap.tap_id)
+            answer = self._server.send(tap)
+            for wait_s in ASK_AGAIN_AFTER_S:
+                if not isinstance(answer, Unknown):
+                    break
+                self._screen.asking_again()
+                time.sleep(wait_s)
+                answer = self._server.send(tap)
+            if not isinstance(answer, Unknown):
+                self._spool.settle(tap.tap_id, accepted=isinstance(answer, Accepted), answer=asdict(answer))
+        except (NotAuthorised, SpoolError) as error:
+            self._screen.cure(error.code)  # and the answer stays what it was: perhaps still unknown
+        except KeyboardInterrupt:
+            pass  # the clerk's patience ended
+        self._screen.result(tap, answer)
+        return _ENDING[type(answer)]
+
+
+_ENDING = {Accepted: Ending.ACCEPTED, Refused: Ending.REFUSED, Unknown: Ending.UNKNOWN}
