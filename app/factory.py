@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from flask import Flask
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from app import db, models, problem
+from app import db, models, openapi, problem
+from app.issuer import NoIssuer, current_issuer
 from app.member import pages as member_pages
 from app.settings import Settings
-from app.web import csrf, headers, locale, protection, request_id
+from app.wallet import api as wallet_api
+from app.web import csrf, formats, headers, locale, protection, request_id
 
 MAX_BODY_BYTES = 256 * 1024
 """The most a stranger may send in one request."""
@@ -26,15 +29,26 @@ def create_app(settings: Settings) -> Flask:
     request_id.init_app(app)
     headers.init_app(app)
     locale.init_app(app, directories=[TRANSLATIONS], default=settings.default_locale, time_zone=settings.time_zone)
+    formats.init_app(app)
     problem.init_app(app)
     protection.init_app(app)
     csrf.init_app(app)
     member_pages.init_app(app)
+    openapi.init_app(app, wallet_api.blueprint)
     return app
+
+
+def _site_name() -> dict[str, str]:
+    """The name every page carries. A page about a trouble must be shown in that trouble, so nothing is required."""
+    try:
+        return {"site_name": current_issuer().name(locale.current_locale())}
+    except (NoIssuer, SQLAlchemyError):
+        return {"site_name": "Kumiai"}
 
 
 def _configure(app: Flask, settings: Settings) -> None:
     app.extensions["kumiai.settings"] = settings
+    app.context_processor(_site_name)
     app.config.update(
         SECRET_KEY=settings.secret_key,
         KUMIAI_ISSUER_URL=settings.issuer_url,

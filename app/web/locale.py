@@ -25,6 +25,8 @@ from app.web.protection import Public, protected_by
 LOCALES = ("ja", "en")
 COOKIE = "kumiai_lang"
 
+_OWN_TRANSLATIONS = Path(__file__).parent / "translations"
+
 
 class Catalogue(Domain):  # type: ignore[misc]  # Flask-Babel ships no types
     """The sentences of every part, read straight from its .po files."""
@@ -96,14 +98,17 @@ def _switch(locale: str) -> Response:
 
 
 def init_app(app: Flask, *, directories: Sequence[Path], default: str, time_zone: str) -> None:
-    """Set the languages up, with a `GET /language/<locale>` that remembers the choice."""
+    """Set the languages up, with a `GET /language/<locale>` that remembers the choice.
+
+    The sentences of the page frame come with it; `directories` hold those of the application.
+    """
     Babel(
         app,
         default_locale=default,
         default_timezone=time_zone,
         locale_selector=lambda: _choose(default),
     )
-    catalogue = Catalogue(directories)
+    catalogue = Catalogue([_OWN_TRANSLATIONS, *directories])
     app.extensions["babel"].instance.domain_instance = catalogue  # a cached_property: set before its first use
     app.jinja_env.globals.update(t=translate, current_locale=current_locale)
     app.add_url_rule("/language/<locale>", "language", _switch)
