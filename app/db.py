@@ -63,9 +63,6 @@ def init_app(app: Flask, settings: Settings) -> None:
         app.extensions["kumiai.autocommit"] = db.engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
-Made = TypeVar("Made")
-
-
 def sqlalchemy_url(database_url: str) -> str:
     """`postgresql://…` as SQLAlchemy wants it, with the psycopg 3 driver named."""
     scheme, _, rest = database_url.partition("://")

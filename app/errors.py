@@ -21,8 +21,6 @@ class DomainError(Exception):
     def __init__(self, **detail: Detail) -> None:
         super().__init__(self.code)
         self.detail = detail
-        self.headers: dict[str, str] = {}
-        """Response headers that belong to the refusal, such as WWW-Authenticate."""
 
     @property
     def headers(self) -> dict[str, str]:

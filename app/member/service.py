@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import select, update
 
 from app import outbox
-from app.db import session
+from app.db import autocommit, session
 from app.ids import new_id
 from app.issuer import current_issuer
 from app.member import codes, passwords, sessions
@@ -118,3 +118,10 @@ def _send_code(member: Member) -> SignInStep:
     )
     outbox.emit("mail", mail, expires_at=code.expires_at)
     return SignInStep(member_id=member.id, code_id=code.id, masked_email=masked(member.email))
+
+
+def name_of(member_id: UUID) -> str:
+    """A member's name, family name first."""
+    with autocommit().connect() as connection:
+        row = connection.execute(select(Member.family_name, Member.given_name).where(Member.id == member_id)).one()
+    return f"{row.family_name} {row.given_name}"

@@ -74,11 +74,10 @@ def shop_by_id(shop_id: UUID) -> ShopEntry:
 
 
 def _current(*, fresh: bool = False) -> Directory:
-    slots = extension("kumiai.directory", dict)
+    slots: dict[str, Directory] = extension("kumiai.directory", dict)
     known = slots.get("current")
     if known is None or fresh or time.monotonic() - known.read_at > MAX_AGE_S:
         known = slots["current"] = _read()
-    assert isinstance(known, Directory)
     return known
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from app.errors import Detail, DomainError
 
+HIT_HEADER = "Idempotency-Hit"
+"""Says that this very request had been answered before, and that nothing moved now."""
+
 STATUS_OF = {
     "insufficient_balance": 422,
     "payment_limit_exceeded": 422,
@@ -27,12 +30,17 @@ STATUS_OF = {
 
 
 class LedgerRefusal(DomainError):
-    """A refusal of the ledger, by its code."""
+    """A refusal of the ledger, by its code. `repeated`: an earlier request of this name got it already."""
 
-    def __init__(self, code: str, **detail: Detail) -> None:
+    def __init__(self, code: str, *, repeated: bool = False, **detail: Detail) -> None:
+        self.repeated = repeated
         self.code = code  # type: ignore[misc]  # one class for the whole table above
         self.status = STATUS_OF[code]  # type: ignore[misc]
         super().__init__(**detail)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {HIT_HEADER: "true"} if self.repeated else {}
 
 
 class TemporarilyUnavailable(LedgerRefusal):

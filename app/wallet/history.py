@@ -93,7 +93,7 @@ def decode_cursor(cursor: str) -> int:
     return position
 
 
-def _transactions() -> Select[Any]:
+def _transactions() -> Select[*tuple[Any, ...]]:
     return select(
         Transaction.id,
         Transaction.position,

@@ -8,10 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from app.wallet import directory
-from app.wallet.errors import LedgerRefusal
+from app.wallet.errors import HIT_HEADER, LedgerRefusal
 from app.wallet.postings import Accepted, Outcome, Refused
-
-HIT_HEADER = "Idempotency-Hit"
 
 _TAKES_FROM_WALLET = frozenset({"payment", "expiry", "hold", "capture", "close"})
 _BALANCE_DETAIL = ("balance_yen", "short_by_yen")
@@ -27,10 +25,7 @@ def accepted(outcome: Outcome, *, may_see_balance: bool) -> Accepted:
 def refusal(refused: Refused, *, may_see_balance: bool) -> LedgerRefusal:
     """A stored or fresh refusal as the error to raise."""
     detail = {name: value for name, value in refused.detail.items() if may_see_balance or name not in _BALANCE_DETAIL}
-    error = LedgerRefusal(refused.code, **detail)
-    if refused.hit:
-        error.headers[HIT_HEADER] = "true"
-    return error
+    return LedgerRefusal(refused.code, repeated=refused.hit, **detail)
 
 
 def hit_headers(outcome: Accepted) -> dict[str, str]:

@@ -1,0 +1,177 @@
+"""The resource API, version 1: who am I, wallets, transactions, payments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from flask import request
+from flask_smorest import Blueprint
+from werkzeug.exceptions import UnprocessableEntity
+
+from app.member import service as members
+from app.oauth.protector import Access, Bearer, current_access
+from app.wallet import history, ledger, payments, views
+from app.wallet.errors import LedgerRefusal
+from app.wallet.schemas import (
+    HistoryQuery,
+    HistoryView,
+    IdempotencyHeader,
+    MeView,
+    PaymentBody,
+    RequestOutcomeView,
+    TransactionView,
+    WalletsView,
+    WalletView,
+)
+from app.web.locale import current_locale, translate
+from app.web.protection import protected_by
+
+blueprint = Blueprint(
+    "wallet", __name__, url_prefix="/v1", description="Balances, history and payments, with the member's consent."
+)
+
+
+@blueprint.get("/me")
+@blueprint.response(200, MeView)
+@protected_by(Bearer())
+def me() -> dict[str, Any]:
+    """Whom this token acts for, and what it may do"""
+    access = current_access()
+    named = access.member_id is not None and "profile" in access.scopes
+    return {
+        "client_id": access.client_id,
+        "scopes": sorted(access.scopes),
+        "id": str(access.member_id) if access.member_id else None,
+        "name": members.name_of(_member(access)) if named else None,
+    }
+
+
+@blueprint.get("/wallets")
+@blueprint.response(200, WalletsView)
+@protected_by(Bearer("balance"))
+def wallets() -> dict[str, Any]:
+    """The member's wallets with their balances"""
+    found = history.wallets(member_id=_member(current_access()), locale=current_locale())
+    return {"wallets": found, "total_yen": sum(wallet["balance_yen"] for wallet in found)}
+
+
+@blueprint.get("/wallets/<money>")
+@blueprint.response(200, WalletView)
+@protected_by(Bearer("balance"))
+def wallet(money: str) -> dict[str, Any]:
+    """One wallet, by the code of its money"""
+    found = history.wallets(member_id=_member(current_access()), locale=current_locale())
+    for one in found:
+        if one["money"]["code"] == money:
+            return one
+    raise LedgerRefusal("wallet_unknown", money=money)
+
+
+@blueprint.get("/transactions")
+@blueprint.arguments(HistoryQuery, location="query")
+@blueprint.response(200, HistoryView)
+@protected_by(Bearer("history"))
+def transactions(query: Mapping[str, Any]) -> dict[str, Any]:
+    """The member's transactions, newest first
+
+    Follow `next_cursor` to older ones until it is null. A page costs the same however far back it is.
+    """
+    access = current_access()
+    page, before = history.transactions(
+        member_id=_member(access),
+        locale=current_locale(),
+        limit=query["limit"],
+        before=_position(query["cursor"]),
+        may_see_balance="balance" in access.scopes,
+    )
+    return {"transactions": page, "next_cursor": history.encode_cursor(before) if before else None}
+
+
+@blueprint.get("/transactions/<uuid:transaction_id>")
+@blueprint.response(200, TransactionView)
+@protected_by(Bearer("history"))
+def transaction(transaction_id: UUID) -> dict[str, Any]:
+    """One transaction of the member"""
+    access = current_access()
+    return history.transaction(
+        transaction_id=transaction_id,
+        member_id=_member(access),
+        locale=current_locale(),
+        may_see_balance="balance" in access.scopes,
+    )
+
+
+@blueprint.get("/transactions/by-request/<request_id>")
+@blueprint.response(200, RequestOutcomeView)
+@protected_by(Bearer())
+def by_request(request_id: str) -> dict[str, Any]:
+    """What became of a request whose reply was lost
+
+    `request_id` is the Idempotency-Key it was sent with. Any token of the client that sent it will do. 404 means
+    that it never arrived: nothing moved.
+    """
+    access = current_access()
+    found, refused = history.by_request(
+        requester=access.client_id,
+        request_id=request_id,
+        member_id=access.member_id,
+        locale=current_locale(),
+        may_see_balance=_may_see_balance(access),
+    )
+    if refused is None:
+        return {"request_id": request_id, "outcome": "accepted", "transaction": found, "refusal": None}
+    error = views.refusal(refused, may_see_balance=_may_see_balance(access))
+    refusal = {"code": error.code, "status": error.status, "title": translate(f"error.{error.code}", **error.detail)}
+    return {"request_id": request_id, "outcome": "refused", "transaction": None, "refusal": refusal}
+
+
+@blueprint.post("/payments")
+@blueprint.arguments(IdempotencyHeader, location="headers")
+@blueprint.arguments(PaymentBody)
+@blueprint.response(201, TransactionView)
+@protected_by(Bearer("payment"))
+def pay(headers: Mapping[str, Any], body: Mapping[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
+    """Take a payment from the member, within the mandate they gave
+
+    Make the Idempotency-Key and store it before you send. Where the reply is lost, or is 503, send the very same
+    request again: it moves nothing twice, and answers what happened.
+    """
+    access = current_access()
+    key = headers["idempotency_key"]
+    outcome = views.accepted(
+        ledger.post(payments.by_client(access=access, request_id=key, path=request.path, body=body)),
+        may_see_balance="balance" in access.scopes,
+    )
+    shown = views.of_outcome(
+        outcome,
+        locale=current_locale(),
+        request_id=key,
+        may_see_balance="balance" in access.scopes,
+        description=body["description"],
+        metadata=body["metadata"],
+    )
+    return shown, 201, views.hit_headers(outcome)
+
+
+def _member(access: Access) -> UUID:
+    """The member of a token whose scopes only a member can give."""
+    assert access.member_id is not None
+    return access.member_id
+
+
+def _may_see_balance(access: Access) -> bool:
+    """Tills show the balance to the member who taps."""
+    return "balance" in access.scopes or "till" in access.scopes
+
+
+def _position(cursor: str | None) -> int | None:
+    if cursor is None:
+        return None
+    try:
+        return history.decode_cursor(cursor)
+    except history.BadCursor:
+        error = UnprocessableEntity()
+        error.data = {"messages": {"query": {"cursor": ["Not a cursor of this server."]}}}  # type: ignore[attr-defined]
+        raise error from None

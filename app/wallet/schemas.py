@@ -1,0 +1,220 @@
+"""The resource API's fields: names, types, examples, descriptions. This is the text of the OpenAPI document."""
+
+from __future__ import annotations
+
+import re
+
+from marshmallow import Schema, ValidationError, fields, validate
+
+from app.money import MAX_AMOUNT_YEN
+
+MAX_METADATA_KEYS = 20
+_CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+REQUEST_ID_FORM = r"^[A-Za-z0-9_.:\-]{1,128}$"
+
+
+def storable_text(value: str) -> None:
+    """Refuse what PostgreSQL or a receipt cannot hold: control characters, lone surrogates."""
+    if _CONTROL_CHARACTERS.search(value):
+        raise ValidationError("Must not contain control characters.")
+
+
+def amount_yen_field() -> fields.Integer:
+    """A whole number of yen, at least one."""
+    return fields.Integer(
+        required=True,
+        strict=True,
+        validate=validate.Range(min=1, max=MAX_AMOUNT_YEN),
+        metadata={"description": "Amount in whole yen.", "example": 450},
+    )
+
+
+def request_id_field(*, description: str, required: bool = True) -> fields.String:
+    """The caller's own name of a request."""
+    return fields.String(
+        required=required,
+        validate=validate.Regexp(REQUEST_ID_FORM, error="Use 1 to 128 letters, digits or _ . : -"),
+        metadata={"description": description, "example": "order-2026-11-23-0001"},
+    )
+
+
+class MoneyView(Schema):
+    code = fields.String(required=True, metadata={"description": "The money's code.", "example": "meal"})
+    name = fields.String(required=True, metadata={"description": "Its name.", "example": "学食マネー"})
+
+
+class ShopView(Schema):
+    id = fields.String(required=True, metadata={"format": "uuid", "example": "01936a7c-5b1e-7a10-8000-000000000001"})
+    code = fields.String(required=True, metadata={"description": "The shop's code.", "example": "canteen"})
+    name = fields.String(required=True, metadata={"description": "Its name.", "example": "中央食堂"})
+
+
+class TransactionView(Schema):
+    """A transaction (取引): what people see. Amounts are whole yen."""
+
+    id = fields.String(required=True, metadata={"format": "uuid", "example": "01936a7c-5b1e-7a10-8000-0000000000aa"})
+    receipt_no = fields.String(
+        required=True, metadata={"description": "The receipt's number, to be read out.", "example": "0000-1234"}
+    )
+    kind = fields.String(
+        required=True,
+        metadata={"description": "charge, payment, refund, …", "example": "payment"},
+    )
+    amount_yen = fields.Integer(required=True, metadata={"description": "Always positive.", "example": 450})
+    signed_amount_yen = fields.Integer(
+        required=True, metadata={"description": "What it did to the wallet: negative for a payment.", "example": -450}
+    )
+    money = fields.Nested(MoneyView, required=True)
+    shop = fields.Nested(ShopView, required=True, allow_none=True)
+    description = fields.String(required=True, metadata={"example": "昼食 A定食"})
+    metadata = fields.Dict(
+        keys=fields.String(), required=True, metadata={"description": "What the client attached.", "example": {}}
+    )
+    request_id = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The Idempotency-Key it was asked with.", "example": "order-2026-11-23-0001"},
+    )
+    reverses = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"format": "uuid", "description": "For a refund: the transaction it gives back.", "example": None},
+    )
+    taken_at = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"format": "date-time", "description": "The terminal's own time.", "example": None},
+    )
+    created_at = fields.String(
+        required=True, metadata={"format": "date-time", "example": "2026-11-23T03:34:56.123456+00:00"}
+    )
+    balance_yen = fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "The wallet's balance right after it; null where the token may not read balances.",
+            "example": 1550,
+        },
+    )
+
+
+class WalletView(Schema):
+    money = fields.Nested(MoneyView, required=True)
+    status = fields.String(
+        required=True,
+        validate=validate.OneOf(["active", "suspended", "closed"]),
+        metadata={"example": "active"},
+    )
+    balance_yen = fields.Integer(required=True, metadata={"description": "Whole yen.", "example": 2000})
+
+
+class WalletsView(Schema):
+    wallets = fields.List(fields.Nested(WalletView), required=True)
+    total_yen = fields.Integer(required=True, metadata={"description": "Over all monies.", "example": 5000})
+
+
+class MandateView(Schema):
+    """RFC 9396 authorization detail of type `payment`."""
+
+    type = fields.String(required=True, metadata={"example": "payment"})
+    max_per_payment_yen = fields.Integer(required=True, metadata={"example": 1000})
+    shops = fields.List(fields.String(), required=True, metadata={"description": "Shop ids."})
+
+
+class MeView(Schema):
+    """Whom this token acts for, and what it may do."""
+
+    client_id = fields.String(required=True, metadata={"example": "demo_app"})
+    scopes = fields.List(fields.String(), required=True, metadata={"example": ["balance", "payment"]})
+    id = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The member's `sub`; null for a client acting for itself.", "example": None},
+    )
+    name = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "With scope `profile`.", "example": "組合 花子"},
+    )
+
+
+class HistoryQuery(Schema):
+    limit = fields.Integer(
+        load_default=20,
+        validate=validate.Range(min=1, max=100),
+        metadata={"description": "Transactions per page.", "example": 20},
+    )
+    cursor = fields.String(
+        load_default=None,
+        validate=validate.Length(max=64),
+        metadata={"description": "`next_cursor` of the page before."},
+    )
+
+
+class HistoryView(Schema):
+    transactions = fields.List(fields.Nested(TransactionView), required=True)
+    next_cursor = fields.String(
+        required=True, allow_none=True, metadata={"description": "Null on the last page.", "example": None}
+    )
+
+
+class PaymentBody(Schema):
+    """A payment out of the member's wallet to a shop."""
+
+    amount_yen = amount_yen_field()
+    money = fields.String(
+        required=True, validate=validate.Length(1, 32), metadata={"description": "A money's code.", "example": "meal"}
+    )
+    shop = fields.String(
+        required=True,
+        validate=validate.Length(1, 32),
+        metadata={"description": "A shop's code; one of those named at consent.", "example": "canteen"},
+    )
+    description = fields.String(
+        load_default="",
+        validate=[validate.Length(max=200), storable_text],
+        metadata={"description": "Shown to the member.", "example": "昼食 A定食"},
+    )
+    metadata = fields.Dict(
+        keys=fields.String(validate=[validate.Length(1, 40), storable_text]),
+        values=fields.String(validate=[validate.Length(max=500), storable_text]),
+        load_default=dict,
+        validate=validate.Length(max=MAX_METADATA_KEYS),
+        metadata={"description": "Up to 20 texts of your own.", "example": {"order": "A-17"}},
+    )
+
+
+class IdempotencyHeader(Schema):
+    idempotency_key = request_id_field(
+        description="Your own name for this request, made and stored before it is sent. "
+        "Sent again with the same body it moves nothing and answers the same."
+    )
+    idempotency_key.data_key = "Idempotency-Key"
+
+
+class RefusalView(Schema):
+    code = fields.String(required=True, metadata={"example": "insufficient_balance"})
+    status = fields.Integer(required=True, metadata={"example": 422})
+    title = fields.String(required=True, metadata={"example": "残高が足りません"})
+
+
+class RequestOutcomeView(Schema):
+    """What became of a request whose reply was lost."""
+
+    request_id = fields.String(required=True, metadata={"example": "order-2026-11-23-0001"})
+    outcome = fields.String(required=True, validate=validate.OneOf(["accepted", "refused"]))
+    transaction = fields.Nested(TransactionView, required=True, allow_none=True)
+    refusal = fields.Nested(RefusalView, required=True, allow_none=True)
+
+
+class ProblemView(Schema):
+    """A refusal (RFC 9457): `code` is stable, the sentences are in the language of Accept-Language."""
+
+    type = fields.String(required=True, metadata={"format": "uri", "description": "The page about this error."})
+    title = fields.String(required=True, metadata={"description": "What happened.", "example": "残高が足りません"})
+    status = fields.Integer(required=True, metadata={"example": 422})
+    detail = fields.String(required=True, metadata={"description": "What to do."})
+    code = fields.String(required=True, metadata={"description": "Stable.", "example": "insufficient_balance"})
+    request_id = fields.String(required=True, metadata={"description": "Tell us this when you ask."})
+    doc_url = fields.String(required=True, metadata={"format": "uri"})
+    errors = fields.Dict(metadata={"description": "For invalid fields: what is wrong, by field name."})
