@@ -1,0 +1,157 @@
+"""`kumiai worker`: delivers what waits in the outbox. Run as many as you like; none doubles another's work.
+
+It wakes at a NOTIFY and looks by itself every second besides, for what becomes due again. SIGTERM and SIGINT let it
+finish the message in hand. Logs name the message's id and what went wrong, never an address or a word of it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+import psycopg
+
+from app.limits import forget_past_windows
+from app.messaging import leases
+from app.messaging.maildir import MaildirMail, MaildirSms
+from app.messaging.ports import Mail, MailMessage, Refused, Sms, SmsMessage
+from app.messaging.smtp import SmtpMail
+from app.messaging.twilio import TwilioSms
+from app.outbox import CHANNEL
+from app.seal import unseal
+from app.settings import Settings, SettingsError
+
+_log = logging.getLogger("kumiai.worker")
+
+_LOOK_EVERY_S = 1.0
+_RECONNECT_AFTER_S = 2.0
+_FORGET_EVERY_S = 600.0
+
+Deliver = Callable[[leases.Leased], None]
+
+
+class Worker:
+    """One worker: one connection, one message at a time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._database_url = settings.database_url
+        self._deliver = _deliverers(settings)
+        self._stopping = False
+        self._forgets_at_s = 0.0
+
+    def stop(self) -> None:
+        """Finish the message in hand, then return from `run`."""
+        self._stopping = True
+
+    def run(self) -> None:
+        """Deliver until `stop`. A lost database is waited for."""
+        while not self._stopping:
+            try:
+                with psycopg.connect(self._database_url, autocommit=True) as connection:
+                    self._serve(connection)
+            except psycopg.OperationalError as error:
+                _log.warning("no database (%s); trying again", type(error).__name__)
+                time.sleep(_RECONNECT_AFTER_S)
+
+    def _serve(self, connection: psycopg.Connection[Any]) -> None:
+        connection.execute(f"LISTEN {CHANNEL}")
+        _log.info("waiting for messages: %s", ", ".join(sorted(self._deliver)))
+        while not self._stopping:
+            while not self._stopping and self.deliver_one(connection):
+                pass
+            self._tidy(connection)
+            if not self._stopping:
+                _wait(connection)
+
+    def _tidy(self, connection: psycopg.Connection[Any]) -> None:
+        if time.monotonic() >= self._forgets_at_s:
+            forget_past_windows(connection)
+            self._forgets_at_s = time.monotonic() + _FORGET_EVERY_S
+
+    def deliver_one(self, connection: psycopg.Connection[Any]) -> bool:
+        """Deliver the next due message. False when there is none."""
+        job = leases.lease(connection, topics=sorted(self._deliver))
+        if job is None:
+            return False
+        if job.expired:
+            leases.give_up(connection, job, error="Expired")
+        elif job.attempts > leases.MAX_ATTEMPTS:  # each of its workers died before it could say what went wrong
+            leases.give_up(connection, job, error="WorkerDied")
+        else:
+            self._attempt(connection, job)
+        return True
+
+    def _attempt(self, connection: psycopg.Connection[Any], job: leases.Leased) -> None:
+        try:
+            self._deliver[job.topic](job)
+        except Refused:
+            _log.warning("%s %s refused for good", job.topic, job.id)
+            leases.give_up(connection, job, error="Refused")
+        except Exception as error:  # whatever is wrong with one message, the others go on
+            _log.warning("%s %s not delivered (attempt %s): %s", job.topic, job.id, job.attempts, type(error).__name__)
+            leases.put_back(connection, job, error=type(error).__name__)
+        else:
+            _log.info("%s %s delivered (attempt %s)", job.topic, job.id, job.attempts)
+            leases.delivered(connection, job)
+
+
+def _wait(connection: psycopg.Connection[Any]) -> None:
+    for _ in connection.notifies(timeout=_LOOK_EVERY_S, stop_after=1):
+        return
+
+
+def _deliverers(settings: Settings) -> dict[str, Deliver]:
+    """What this worker can deliver, by topic. Without KUMIAI_SMS_URL text messages wait for a worker that has it."""
+    mail = mail_from_url(settings.mail_url, sender=settings.mail_from)
+
+    def payload(job: leases.Leased) -> dict[str, Any]:
+        opened: dict[str, Any] = json.loads(unseal(settings.sealing_key, job.payload_sealed))
+        return opened
+
+    deliver: dict[str, Deliver] = {"mail": lambda job: mail.send(MailMessage(id=job.id, **payload(job)))}
+    if settings.sms_url:
+        sms = sms_from_url(settings.sms_url)
+        deliver["sms"] = lambda job: sms.send(SmsMessage(id=job.id, **payload(job)))
+    return deliver
+
+
+def mail_from_url(url: str, *, sender: str) -> Mail:
+    """The mail adapter for KUMIAI_MAIL_URL. Raises SettingsError."""
+    scheme, _, rest = url.partition(":")
+    if scheme == "maildir":
+        return MaildirMail(Path(rest), sender=sender)
+    if scheme in ("smtp", "smtps"):
+        return SmtpMail(url, sender=sender)
+    raise SettingsError("KUMIAI_MAIL_URL must begin with smtp://, smtps:// or maildir:")
+
+
+def sms_from_url(url: str) -> Sms:
+    """The SMS adapter for KUMIAI_SMS_URL. Raises SettingsError."""
+    scheme, _, rest = url.partition(":")
+    if scheme == "maildir":
+        return MaildirSms(Path(rest))
+    if scheme == "twilio":
+        return TwilioSms.from_url(url)
+    raise SettingsError("KUMIAI_SMS_URL must begin with twilio:// or maildir:")
+
+
+@click.command()
+def worker() -> None:
+    """Deliver mail and SMS from the outbox."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    running = Worker(Settings.from_env())
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        running.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    running.run()
