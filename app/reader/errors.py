@@ -27,7 +27,3 @@ class CardTaken(DomainError):
     """Another member has registered this card."""
 
     code, status = "card_taken", 409
-
-
-class TerminalRevoked(DomainError):
-    code, status = "terminal_revoked", 403

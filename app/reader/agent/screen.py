@@ -56,7 +56,10 @@ class Screen:
             case Refused():
                 self._banner("red", f"✗ {self._say('refused', amount=amount)}")
                 click.secho(f"    {answer.title}", bold=True)
-                click.echo(f"    {answer.cure}")
+                if answer.balance_yen is not None:
+                    click.echo(f"    {self._say('balance', balance=_yen(answer.balance_yen))}")
+                # the server's sentence speaks to a programmer where the clerk has a sentence of their own
+                click.echo(f"    {self._sentences.get(f'{answer.code}.cure', answer.cure)}")
             case Unknown():
                 self._banner("yellow", f"? {self._say('unknown', amount=amount)}")
                 click.secho(f"    {self._say('unknown.cure')}", bold=True)

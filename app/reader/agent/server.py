@@ -36,11 +36,15 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """Nothing moved: an error code, with the server's sentences in the till's language."""
+    """Nothing moved: an error code, with the server's sentences in the till's language.
+
+    `balance_yen` is there where the balance was the reason.
+    """
 
     code: str
     title: str
     cure: str
+    balance_yen: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +157,7 @@ def _answer(reply: requests.Response) -> Answer:
     if code in _NOT_AUTHORISED:
         raise NotAuthorised(code)
     if 400 <= reply.status_code < 500 and code not in _TRY_LATER:
-        return Refused(code=code, title=title, cure=cure)
+        return Refused(code=code, title=title, cure=cure, balance_yen=body.get("balance_yen"))
     return Unknown(why=f"status {reply.status_code}, {code}")
 
 
