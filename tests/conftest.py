@@ -134,5 +134,17 @@ def app(settings: Settings) -> Iterator[Flask]:
 
 
 @pytest.fixture
+def fresh_app(fresh_database: str, make_settings: Callable[[str], Settings]) -> Iterator[Flask]:
+    """The app over a database of this test's own, with an issuer in it."""
+    app = create_app(make_settings(fresh_database))
+    with app.app_context():
+        factories.issuer()
+    yield app
+    ledger.close()
+    with app.app_context():
+        db.engine.dispose()
+
+
+@pytest.fixture
 def client(app: Flask) -> FlaskClient:
     return app.test_client()
