@@ -16,7 +16,8 @@ _LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 def _hex_field(*, length: int, description: str, example: str, **options: Any) -> fields.String:
     return fields.String(
         required=True,
-        validate=[validate.Length(equal=length), validate.Regexp("^[0-9A-Fa-f]+$", error="Use hexadecimal digits.")],
+        # in Python `$` alone lets a last newline pass
+        validate=validate.Regexp(rf"^[0-9A-Fa-f]{{{length}}}$(?!\n)", error=f"Use {length} hexadecimal digits."),
         metadata={"description": description, "example": example},
         **options,
     )

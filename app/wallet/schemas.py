@@ -10,7 +10,7 @@ from app.money import MAX_AMOUNT_YEN
 
 MAX_METADATA_KEYS = 20
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
-REQUEST_ID_FORM = r"^[A-Za-z0-9_.:\-]{1,128}$"
+REQUEST_ID_FORM = r"^[A-Za-z0-9_.:\-]{1,128}$(?!\n)"  # in Python `$` alone lets a last newline pass
 
 
 def storable_text(value: str) -> None:

@@ -1,0 +1,91 @@
+"""FCF blocks: what is written is read, and what is not a student card is refused."""
+
+from __future__ import annotations
+
+import string
+from contextlib import suppress
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.demo.demo_card import NAME_BLOCK, fcf_blocks
+from app.reader.errors import CardUnreadable
+from app.reader.fcf import FCF, Place, ReaderProfile, parse
+
+student_ids = st.text(string.ascii_uppercase + string.digits, min_size=1, max_size=12)
+dates = st.dates(min_value=date(1000, 1, 1))
+
+
+@given(student_id=student_ids, issue=st.integers(0, 9), valid_until=dates)
+def test_what_a_card_was_given_is_read_back(student_id: str, issue: int, valid_until: date) -> None:
+    read = parse(fcf_blocks(student_id, issue=issue, valid_until=f"{valid_until:%Y%m%d}".zfill(8)))
+    assert (read.student_id, read.issue, read.valid_until) == (student_id, str(issue), valid_until)
+    assert (read.school, read.card_number, read.valid_from) == ("99000001", "00010045", date(2026, 4, 1))
+
+
+@given(blocks=st.dictionaries(st.integers(0, 4), st.binary(max_size=20)))
+def test_any_bytes_are_read_or_refused(blocks: dict[int, bytes]) -> None:
+    with suppress(CardUnreadable):
+        assert parse(blocks).student_id
+
+
+@given(one=student_ids, other=student_ids)
+def test_cards_of_different_students_have_different_identities(one: str, other: str) -> None:
+    same = parse(fcf_blocks(one)).identity() == parse(fcf_blocks(other)).identity()
+    assert same == (one == other)
+
+
+def test_a_reissued_card_has_another_identity() -> None:
+    assert parse(fcf_blocks(issue=0)).identity() != parse(fcf_blocks(issue=1)).identity()
+
+
+def test_the_name_and_the_sex_are_not_part_of_what_is_read() -> None:
+    blocks = fcf_blocks()
+    other = {**blocks, 0: blocks[0][:15] + b"2", NAME_BLOCK: bytes(16)}
+    assert parse(blocks) == parse(other)
+    assert NAME_BLOCK not in FCF.blocks
+
+
+def test_a_card_without_an_end_has_no_end() -> None:
+    assert parse(fcf_blocks(valid_until="00000000")).valid_until is None
+
+
+@pytest.mark.parametrize(
+    ("number", "block"),
+    [
+        (0, b" " * 16),
+        (0, b"01\xff\xfe".ljust(16)),
+        (0, b"01\x0726A10045".ljust(16)),
+        (0, b"0126A10045"),
+        (2, b"9900000120261332"),
+        (3, b"2030 33100010045"),
+        (3, b"2030033\xb200010045"),
+    ],
+    ids=["no student id", "not ASCII", "control character", "short", "no such day", "space in a date", "not a digit"],
+)
+def test_what_is_no_student_card_is_refused(number: int, block: bytes) -> None:
+    with pytest.raises(CardUnreadable):
+        parse({**fcf_blocks(), number: block})
+
+
+def test_a_missing_block_is_refused() -> None:
+    blocks = fcf_blocks()
+    del blocks[3]
+    with pytest.raises(CardUnreadable):
+        parse(blocks)
+
+
+def test_a_school_with_another_layout_is_another_profile() -> None:
+    profile = ReaderProfile(
+        student_id=Place(block=5, offset=0, length=8),
+        issue=Place(block=5, offset=8, length=1),
+        school=Place(block=5, offset=9, length=7),
+        valid_from=Place(block=6, offset=0, length=8),
+        valid_until=Place(block=6, offset=8, length=8),
+        card_number=Place(block=5, offset=0, length=8),
+    )
+    read = parse({5: b"123456782KYOTO  ", 6: b"2026040120300331"}, profile)
+    assert (read.student_id, read.issue, read.school) == ("12345678", "2", "KYOTO")
+    assert (read.valid_from, read.valid_until) == (date(2026, 4, 1), date(2030, 3, 31))
