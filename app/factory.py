@@ -12,9 +12,11 @@ from app import db, models, openapi, problem
 from app.issuer import NoIssuer, current_issuer
 from app.member import pages as member_pages
 from app.messaging import dev_mailbox
+from app.oauth import wiring as oauth
 from app.reader import api as reader_api
 from app.settings import Settings
 from app.wallet import api as wallet_api
+from app.wallet.spend_control import GrantControls
 from app.web import csrf, formats, headers, locale, protection, request_id
 
 MAX_BODY_BYTES = 256 * 1024
@@ -37,6 +39,7 @@ def create_app(settings: Settings) -> Flask:
     csrf.init_app(app)
     member_pages.init_app(app)
     dev_mailbox.init_app(app, settings)
+    oauth.init_app(app, settings, controls=GrantControls())
     openapi.init_app(app, wallet_api.blueprint, reader_api.blueprint)
     return app
 

@@ -9,12 +9,19 @@ from uuid import UUID
 
 from sqlalchemy import select
 
+from app import clock
 from app.db import transaction
+from app.ids import new_id
 from app.issuer import Issuer, current_issuer
 from app.member.models import Member
+from app.oauth import grants_service, tokens
+from app.oauth.clients import find_client, register_client
+from app.oauth.ports import Mandate
+from app.oauth.profiles import PROFILES
 from app.wallet import ledger, setup
 from app.wallet.models import Money
 from app.wallet.postings import Accepted, Charge
+from app.wallet.spend_control import GrantControls
 
 
 def issuer(*, name_ja: str = "試験生協", name_en: str = "Test Co-op") -> UUID:
@@ -107,3 +114,59 @@ def holder(*, balance_yen: int = 0) -> Holder:
     if balance_yen:
         charge(member_id=holder.member_id, money=code, amount_yen=balance_yen)
     return holder
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredClient:
+    """A client as its developer knows it."""
+
+    id: str
+    secret: str | None
+    redirect_uris: tuple[str, ...]
+
+
+def oauth_client(
+    *,
+    client_id: str | None = None,
+    profile: str = "web",
+    scopes: Sequence[str] = ("openid", "profile", "email", "balance", "history", "payment", "offline_access"),
+    redirect_uris: Sequence[str] | None = None,
+    allowed_shops: Sequence[UUID] = (),
+) -> RegisteredClient:
+    """A client of a profile; a till gets the scope `till` and no redirect URI."""
+    acts_for_members = bool(PROFILES[profile].response_types)
+    if redirect_uris is None:
+        redirect_uris = ["https://app.example/callback"] if acts_for_members else []
+    with transaction():
+        row, secret = register_client(
+            client_id=client_id or f"c_{secrets.token_hex(6)}",
+            name_ja="試験アプリ",
+            name_en="Test app",
+            profile=profile,
+            scopes=scopes if acts_for_members else ["till"],
+            redirect_uris=redirect_uris,
+            allowed_shops=allowed_shops,
+        )
+        return RegisteredClient(id=row.id, secret=secret, redirect_uris=tuple(redirect_uris))
+
+
+def access_token(
+    *, member_id: UUID | None, client_id: str, scopes: Sequence[str], max_per_payment_yen: int | None = None
+) -> str:
+    """An access token as consent and code would have made it; a till's own (by its credentials) without a member.
+
+    With the scope `payment`, the grant pays up to `max_per_payment_yen` (default: the issuer's) at the client's shops.
+    """
+    client = find_client(client_id)
+    assert client is not None
+    with transaction():
+        if member_id is None:
+            return tokens.issue_to_client(client=client, scopes=scopes).access_token
+        ceiling = max_per_payment_yen or current_issuer().default_max_per_payment_yen
+        mandate = Mandate(max_per_payment_yen=ceiling, shops=client.allowed_shops) if "payment" in scopes else None
+        grant = grants_service.allow(
+            member_id=member_id, client_id=client_id, scopes=scopes, mandate=mandate, controls=GrantControls()
+        )
+        return tokens.issue_to_member(
+            client=client, grant_id=grant.id, family_id=new_id(), scopes=scopes, auth_time=clock.now()
+        ).access_token

@@ -83,7 +83,6 @@ class AuthorizationCode(Base):
     member_id: Mapped[UUID] = mapped_column(ForeignKey("member.id"))
     scopes: Mapped[list[str]]
     redirect_uri: Mapped[str]
-    redirect_uri_given: Mapped[bool] = mapped_column(comment="whether the authorization request named it")
     code_challenge: Mapped[str] = mapped_column(comment="PKCE S256 (RFC 7636)")
     nonce: Mapped[str | None]
     auth_time: Mapped[datetime]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
@@ -35,8 +35,8 @@ class Mandate:
 class SpendControls(Protocol):
     """The ledger's side of a permission to take payments."""
 
-    def shops(self, ids: Iterable[UUID], locale: str) -> list[str]:
-        """The names of shops, in the order of `ids`."""
+    def shops(self, ids: Sequence[UUID], locale: str) -> list[str]:
+        """The names of shops, in their order on pages."""
         ...
 
     def grant_changed(self, *, grant_id: UUID, mandate: Mandate | None) -> None:

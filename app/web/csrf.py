@@ -15,7 +15,7 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def _refuse_cross_site_forms() -> None:
-    if request.method in _SAFE_METHODS or request.endpoint is None or request.blueprint in csrf._exempt_blueprints:
+    if request.method in _SAFE_METHODS or request.endpoint is None or csrf._is_exempt():
         return
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
         raise CSRFError("cross-site form")

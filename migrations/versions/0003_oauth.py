@@ -113,12 +113,6 @@ def upgrade() -> None:
         sa.Column("member_id", sa.Uuid(), nullable=False),
         sa.Column("scopes", sa.ARRAY(sa.Text()), nullable=False),
         sa.Column("redirect_uri", sa.Text(), nullable=False),
-        sa.Column(
-            "redirect_uri_given",
-            sa.Boolean(),
-            nullable=False,
-            comment="whether the authorization request named it",
-        ),
         sa.Column("code_challenge", sa.Text(), nullable=False, comment="PKCE S256 (RFC 7636)"),
         sa.Column("nonce", sa.Text(), nullable=True),
         sa.Column("auth_time", sa.DateTime(timezone=True), nullable=False),

@@ -1,0 +1,153 @@
+"""Clients (連携アプリ): finding one, and registering one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from authlib.oauth2.rfc6749 import ClientMixin
+from sqlalchemy import select
+
+from app.db import autocommit, session
+from app.ids import new_secret, same, secret_hash
+from app.issuer import current_issuer
+from app.oauth import redirects
+from app.oauth.errors import InvalidClientMetadata
+from app.oauth.models import OAuthClient
+from app.oauth.profiles import PROFILES, Profile
+from app.oauth.scopes import SCOPES, in_order
+
+_ID = re.compile(r"[a-z][a-z0-9_]{2,63}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client(ClientMixin):  # type: ignore[misc]  # Authlib ships no types
+    """A registered client, answering what Authlib asks of one (its ready mixin would keep the secret in clear)."""
+
+    id: str
+    name_ja: str
+    name_en: str
+    profile_name: str
+    secret_hash: bytes | None
+    redirect_uris: tuple[str, ...]
+    scopes: frozenset[str]
+    allowed_shops: tuple[UUID, ...]
+
+    @property
+    def profile(self) -> Profile:
+        return PROFILES[self.profile_name]
+
+    def name(self, locale: str) -> str:
+        return self.name_en if locale == "en" else self.name_ja
+
+    def get_client_id(self) -> str:
+        return self.id
+
+    def get_allowed_scope(self, scope: str | None) -> str | None:
+        """`scope` if each part of it may be asked for, else None: nothing is dropped in silence."""
+        asked = (scope or "").split()
+        if not asked or not self.askable.issuperset(asked):
+            return None
+        return " ".join(in_order(asked))
+
+    @property
+    def askable(self) -> frozenset[str]:
+        """The scopes it may ask for. A client without shops cannot take payments, so it cannot ask to."""
+        return self.scopes if self.allowed_shops else self.scopes - {"payment"}
+
+    def check_redirect_uri(self, redirect_uri: str) -> bool:
+        native = self.profile_name == "native"
+        return redirects.matches(redirect_uri, self.redirect_uris, any_loopback_port=native)
+
+    def check_client_secret(self, client_secret: str) -> bool:
+        return self.secret_hash is not None and same(secret_hash(client_secret), self.secret_hash)
+
+    def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
+        return method in self.profile.auth_methods
+
+    def check_response_type(self, response_type: str) -> bool:
+        return response_type in self.profile.response_types
+
+    def check_grant_type(self, grant_type: str) -> bool:
+        return grant_type in self.profile.grant_types
+
+
+def find_client(client_id: str | None) -> Client | None:
+    """The active client of this id, or None. One query."""
+    if client_id is None or not _ID.fullmatch(client_id):
+        return None
+    columns = (
+        OAuthClient.id,
+        OAuthClient.name_ja,
+        OAuthClient.name_en,
+        OAuthClient.profile,
+        OAuthClient.secret_hash,
+        OAuthClient.redirect_uris,
+        OAuthClient.scopes,
+        OAuthClient.allowed_shops,
+    )
+    statement = select(*columns).where(OAuthClient.id == client_id, OAuthClient.status == "active")
+    with autocommit().connect() as connection:
+        row = connection.execute(statement).one_or_none()
+    if row is None:
+        return None
+    return Client(
+        id=row.id,
+        name_ja=row.name_ja,
+        name_en=row.name_en,
+        profile_name=row.profile,
+        secret_hash=row.secret_hash,
+        redirect_uris=tuple(row.redirect_uris),
+        scopes=frozenset(row.scopes),
+        allowed_shops=tuple(row.allowed_shops),
+    )
+
+
+def register_client(
+    *,
+    client_id: str,
+    name_ja: str,
+    name_en: str,
+    profile: str,
+    scopes: Sequence[str],
+    redirect_uris: Sequence[str] = (),
+    allowed_shops: Sequence[UUID] = (),
+) -> tuple[OAuthClient, str | None]:
+    """Add a client of this server's issuer; returns its row and its secret (None for public clients).
+
+    The secret is shown this once: only its hash is kept. `scopes` is the most the client can ever be given,
+    `allowed_shops` the shops it may take payments for. Runs in the caller's transaction.
+    Raises InvalidClientMetadata naming the field (RFC 7591 section 3.2.2).
+    """
+    _check_metadata(client_id=client_id, profile=profile, scopes=scopes, redirect_uris=redirect_uris)
+    secret = new_secret("kcs_") if PROFILES[profile].has_secret else None
+    client = OAuthClient(
+        id=client_id,
+        issuer_id=current_issuer().id,
+        name_ja=name_ja,
+        name_en=name_en,
+        profile=profile,
+        secret_hash=None if secret is None else secret_hash(secret),
+        redirect_uris=list(redirect_uris),
+        scopes=list(in_order(scopes)),
+        allowed_shops=list(allowed_shops),
+    )
+    session().add(client)
+    session().flush()
+    return client, secret
+
+
+def _check_metadata(*, client_id: str, profile: str, scopes: Sequence[str], redirect_uris: Sequence[str]) -> None:
+    if not _ID.fullmatch(client_id):
+        raise InvalidClientMetadata(field="client_id")
+    if profile not in PROFILES:
+        raise InvalidClientMetadata(field="profile")
+    if not SCOPES.keys() >= set(scopes):
+        raise InvalidClientMetadata(field="scopes")
+    asks_members = bool(PROFILES[profile].response_types)
+    if bool(redirect_uris) != asks_members or not all(
+        redirects.registrable(uri, profile=profile) for uri in redirect_uris
+    ):
+        raise InvalidClientMetadata(field="redirect_uris")

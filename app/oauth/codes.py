@@ -1,0 +1,146 @@
+"""Authorization codes (RFC 6749 section 4.1): made at consent, redeemed once within a minute.
+
+Authlib takes a code as good until its tokens are saved, so five redemptions at a time all succeed, and a wrong
+verifier leaves it good. Here the first redemption claims the code, whatever comes of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from authlib.oauth2.rfc7636 import create_s256_code_challenge
+from authlib.oidc.core import AuthorizationCodeMixin
+from sqlalchemy import select, update
+
+from app import clock
+from app.db import session
+from app.ids import new_secret, same, secret_hash
+from app.oauth import tokens
+from app.oauth.errors import GrantBurnt, InvalidGrant
+from app.oauth.models import AuthorizationCode
+
+LIFE = timedelta(seconds=60)
+_VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redeemed(AuthorizationCodeMixin):  # type: ignore[misc]  # Authlib ships no types
+    """A code that was redeemed just now, answering what Authlib asks of one."""
+
+    family_id: UUID
+    grant_id: UUID
+    member_id: UUID
+    scopes: tuple[str, ...]
+    redirect_uri: str
+    nonce: str | None
+    auth_time: datetime
+
+    def get_redirect_uri(self) -> str:
+        return self.redirect_uri
+
+    def get_scope(self) -> str:
+        return " ".join(self.scopes)
+
+    def get_nonce(self) -> str | None:
+        return self.nonce
+
+    def get_auth_time(self) -> int:
+        return int(self.auth_time.timestamp())
+
+
+def new_code() -> str:
+    return new_secret("kac_")
+
+
+def save(
+    code: str,
+    *,
+    client_id: str,
+    grant_id: UUID,
+    member_id: UUID,
+    scopes: Sequence[str],
+    redirect_uri: str,
+    code_challenge: str,
+    nonce: str | None,
+    auth_time: datetime,
+) -> None:
+    """Keep the hash of a new code, with what it stands for."""
+    session().add(
+        AuthorizationCode(
+            code_hash=secret_hash(code),
+            client_id=client_id,
+            grant_id=grant_id,
+            member_id=member_id,
+            scopes=list(scopes),
+            redirect_uri=redirect_uri,
+            code_challenge=code_challenge,
+            nonce=nonce,
+            auth_time=auth_time,
+            expires_at=clock.now() + LIFE,
+        )
+    )
+    session().flush()
+
+
+def redeem(code: str, *, client_id: str, redirect_uri: str, verifier: str) -> Redeemed:
+    """Spend a code of this client.
+
+    Raises InvalidGrant where there is none to spend; GrantBurnt where the attempt spent it (wrong redirect URI,
+    wrong PKCE verifier) or where it was spent before, which revokes all that came of it (RFC 6749 section 4.1.2).
+    """
+    row = _claim(code, client_id=client_id)
+    if row is None:
+        _punish_replay(code, client_id=client_id)
+        raise InvalidGrant
+    if row.redirect_uri != redirect_uri or not _answers(verifier, row.code_challenge):
+        raise GrantBurnt
+    return Redeemed(
+        family_id=row.family_id,
+        grant_id=row.grant_id,
+        member_id=row.member_id,
+        scopes=tuple(row.scopes),
+        redirect_uri=row.redirect_uri,
+        nonce=row.nonce,
+        auth_time=row.auth_time,
+    )
+
+
+def _answers(verifier: str, challenge: str) -> bool:
+    """Whether the verifier is well-formed and its S256 transform is the challenge (RFC 7636 section 4.6)."""
+    if not _VERIFIER.fullmatch(verifier):
+        return False
+    return same(create_s256_code_challenge(verifier).encode(), challenge.encode())
+
+
+def _claim(code: str, *, client_id: str) -> AuthorizationCode | None:
+    """Mark the code as used if nobody did; of many at a time, one gets it."""
+    now = clock.now()
+    statement = (
+        update(AuthorizationCode)
+        .where(
+            AuthorizationCode.code_hash == secret_hash(code),
+            AuthorizationCode.client_id == client_id,
+            AuthorizationCode.used_at.is_(None),
+            AuthorizationCode.expires_at > now,
+        )
+        .values(used_at=now)
+        .returning(AuthorizationCode)
+    )
+    return session().scalar(statement)
+
+
+def _punish_replay(code: str, *, client_id: str) -> None:
+    spent = session().scalar(
+        select(AuthorizationCode).where(
+            AuthorizationCode.code_hash == secret_hash(code),
+            AuthorizationCode.client_id == client_id,
+            AuthorizationCode.used_at.is_not(None),
+        )
+    )
+    if spent is not None:
+        tokens.revoke_family(family_id=spent.family_id, grant_id=spent.grant_id)
+        raise GrantBurnt

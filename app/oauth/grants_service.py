@@ -1,0 +1,121 @@
+"""Grants (許可): what a member allowed a client. One living row per member and client.
+
+Every change of what a grant or its tokens may do locks the grant's row first, so that two changes of one
+permission (a refresh and a revocation, two consents) come one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+
+from app import clock
+from app.db import autocommit, session
+from app.ids import new_id
+from app.issuer import current_issuer
+from app.member.models import Member
+from app.oauth.errors import InvalidGrant
+from app.oauth.models import OAuthGrant, OAuthToken
+from app.oauth.ports import Mandate, SpendControls
+from app.oauth.scopes import in_order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What a member allows a client at this moment."""
+
+    scopes: frozenset[str]
+    mandate: Mandate | None
+
+
+def given(*, member_id: UUID, client_id: str) -> Given:
+    """What the member allows the client now; nothing, if they never did. One read, outside a transaction."""
+    statement = select(OAuthGrant.scopes, OAuthGrant.mandate).where(
+        OAuthGrant.member_id == member_id, OAuthGrant.client_id == client_id, OAuthGrant.revoked_at.is_(None)
+    )
+    with autocommit().connect() as connection:
+        row = connection.execute(statement).one_or_none()
+    if row is None:
+        return Given(scopes=frozenset(), mandate=None)
+    return Given(scopes=frozenset(row.scopes), mandate=row.mandate and Mandate.from_detail(row.mandate))
+
+
+def allow(
+    *, member_id: UUID, client_id: str, scopes: Iterable[str], mandate: Mandate | None, controls: SpendControls
+) -> OAuthGrant:
+    """Add `scopes` to what the member allows the client; returns the grant, locked.
+
+    `mandate` comes with the scope `payment` and replaces an earlier one; the ledger is told in this transaction.
+    """
+    grant = _living_row(member_id=member_id, client_id=client_id)
+    grant.scopes = list(in_order({*grant.scopes, *scopes}))
+    if mandate is not None:
+        grant.mandate = mandate.as_detail()
+    session().flush()
+    if mandate is not None:
+        controls.grant_changed(grant_id=grant.id, mandate=mandate)
+    return grant
+
+
+def narrow(*, grant_id: UUID, keep: Iterable[str], controls: SpendControls) -> None:
+    """Take every scope but `keep` back. Living tokens lose it at once, being held to the grant at each use."""
+    grant = _locked(grant_id)
+    grant.scopes = list(in_order(set(grant.scopes).intersection(keep)))
+    ends_payment = grant.mandate is not None and "payment" not in grant.scopes
+    if ends_payment:
+        grant.mandate = None
+    session().flush()
+    if ends_payment:
+        controls.grant_changed(grant_id=grant_id, mandate=None)
+
+
+def revoke(*, grant_id: UUID, controls: SpendControls) -> None:
+    """Take the permission back: the grant and all its tokens, at once and for good."""
+    grant = _locked(grant_id)
+    if grant.revoked_at is None:
+        grant.revoked_at = clock.now()
+    _revoke_tokens(OAuthToken.grant_id == grant_id)
+    controls.grant_changed(grant_id=grant_id, mandate=None)
+
+
+def revoke_tokens_of_member(member_id: UUID) -> None:
+    """End every token of a member (suspension, new password). The grants stay: clients ask again without a page."""
+    _revoke_tokens(OAuthToken.grant_id.in_(select(OAuthGrant.id).where(OAuthGrant.member_id == member_id)))
+
+
+def lock_living(grant_id: UUID) -> OAuthGrant:
+    """The grant, locked, if it and its member are still good. Raises InvalidGrant."""
+    grant = _locked(grant_id)
+    status = session().scalar(select(Member.status).where(Member.id == grant.member_id))
+    if grant.revoked_at is not None or status != "active":
+        raise InvalidGrant
+    return grant
+
+
+def _locked(grant_id: UUID) -> OAuthGrant:
+    # FOR NO KEY UPDATE: tokens that refer to the grant may be written meanwhile
+    return session().get_one(OAuthGrant, grant_id, with_for_update={"key_share": True}, populate_existing=True)
+
+
+def _living_row(*, member_id: UUID, client_id: str) -> OAuthGrant:
+    """The living grant, locked; made empty where there is none, once, even if asked for twice at the same time."""
+    values = {"id": new_id(), "issuer_id": current_issuer().id, "member_id": member_id, "client_id": client_id}
+    statement = (
+        insert(OAuthGrant)
+        .values(**values, scopes=[])
+        .on_conflict_do_update(
+            index_elements=["member_id", "client_id"],
+            index_where=text("revoked_at IS NULL"),
+            set_={"scopes": OAuthGrant.scopes},  # nothing changes, but the row is locked and comes back
+        )
+        .returning(OAuthGrant)
+    )
+    return session().scalars(statement, execution_options={"populate_existing": True}).one()
+
+
+def _revoke_tokens(which: ColumnElement[bool]) -> None:
+    session().execute(update(OAuthToken).where(which, OAuthToken.revoked_at.is_(None)).values(revoked_at=clock.now()))

@@ -1,0 +1,165 @@
+"""アクセス許可: the page where a member decides what an app may do.
+
+The client's request stays in the query string from the first visit to the answer, through signing in too, and is
+checked anew each time: nothing of it is taken from the form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from authlib.oauth2 import OAuth2Error
+from authlib.oauth2.rfc6749 import AccessDeniedError
+from authlib.oidc.core.errors import ConsentRequiredError, LoginRequiredError
+from flask import Blueprint, abort, redirect, render_template, request
+from marshmallow import ValidationError
+from werkzeug.wrappers import Response
+
+from app.db import transaction
+from app.issuer import current_issuer
+from app.member.sessions import SignedIn, SignedInMember, current_member
+from app.oauth import consent, grants_service, redirects, sign_in_again
+from app.oauth.clients import Client
+from app.oauth.errors import InvalidCeiling
+from app.oauth.grant_types import Approval, Code
+from app.oauth.grants_service import Given
+from app.oauth.ports import Mandate
+from app.oauth.request import OAuthRequest, from_query
+from app.oauth.schemas import CeilingSchema, ConsentForm
+from app.oauth.scopes import in_order
+from app.oauth.server import server
+from app.web.headers import allow_form_redirect_to
+from app.web.locale import current_locale, prefer
+from app.web.protection import Public, protected_by
+
+pages = Blueprint("oauth_pages", __name__, template_folder="templates")
+
+Answer = Response | str | tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Visit:
+    """A request in good order, by a member who is signed in as recently as it wants, with what it asks them."""
+
+    grant: Code
+    client: Client
+    member: SignedInMember
+    given: Given
+    plan: consent.Plan
+
+
+@pages.get("/oauth/authorize")
+@protected_by(Public("looks at the client's request first, then has the member sign in"))
+def authorize() -> Answer:
+    oauth_request = from_query()
+    try:
+        visit = _visit(oauth_request)
+        if _may_go_straight_through(visit):
+            return _allow(visit, ticked=(), mandate=None)
+        if "none" in visit.grant.ask.prompt:
+            raise ConsentRequiredError(redirect_uri=visit.grant.redirect_uri)
+    except OAuth2Error as error:
+        return _back_to_client(oauth_request, error)
+    return _page(visit, ticked=[scope for scope in visit.plan.boxes if scope != "payment"])
+
+
+@pages.post("/oauth/authorize")
+@protected_by(SignedIn())
+def decide() -> Answer:
+    oauth_request = from_query()
+    answer = ConsentForm().load({**request.form.to_dict(), "permission": request.form.getlist("permission")})
+    ticked = frozenset(answer["permission"])
+    try:
+        visit = _visit(oauth_request)
+        if answer["decision"] != "allow":
+            raise AccessDeniedError(redirect_uri=visit.grant.redirect_uri)
+        return _allow(visit, ticked=ticked, mandate=_mandate(visit.plan, ticked))
+    except OAuth2Error as error:
+        return _back_to_client(oauth_request, error)
+    except InvalidCeiling as refusal:
+        return _page(visit, ticked=ticked, refusal=refusal), refusal.status
+
+
+def _visit(oauth_request: OAuthRequest) -> _Visit:
+    """Raises OAuth2Error to send back, DomainError to show as a page, or the way to the sign-in page."""
+    prefer(oauth_request.args.get("ui_locales"))
+    grant: Code = server().get_consent_grant(oauth_request)
+    member = _signed_in(grant)
+    client: Client = oauth_request.client
+    given = grants_service.given(member_id=member.id, client_id=client.id)
+    default_yen = current_issuer().default_max_per_payment_yen
+    plan = consent.plan(ask=grant.ask, client=client, given=given, default_ceiling_yen=default_yen)
+    return _Visit(grant=grant, client=client, member=member, given=given, plan=plan)
+
+
+def _signed_in(grant: Code) -> SignedInMember:
+    """The member, signed in as recently as the client wants; else the sign-in page, or `login_required`."""
+    member = current_member()
+    key = server().settings.secret_key
+    if member is None or sign_in_again.needed(grant.ask, auth_time=member.auth_time, key=key):
+        if "none" in grant.ask.prompt:
+            raise LoginRequiredError(redirect_uri=grant.redirect_uri)
+        SignedIn().check()
+        abort(redirect(sign_in_again.address(key), code=303))
+    return member
+
+
+def _may_go_straight_through(visit: _Visit) -> bool:
+    """Nothing new is asked, and the app is surely the one the member knows (RFC 8252 section 8.6)."""
+    wants_page = "consent" in visit.grant.ask.prompt or not visit.client.profile.identified
+    return not visit.plan.asks_anything and not wants_page
+
+
+def _mandate(plan: consent.Plan, ticked: Collection[str]) -> Mandate | None:
+    """The limits of payment, if its box was there and ticked. Raises InvalidCeiling."""
+    if "payment" not in ticked or "payment" not in plan.boxes:
+        return None
+    try:
+        typed = CeilingSchema().load(request.form.to_dict())
+    except ValidationError as error:
+        raise InvalidCeiling(max_yen=plan.ceiling_yen) from error
+    return consent.mandate(plan, typed_yen=int(typed["max_per_payment_yen"]))
+
+
+def _allow(visit: _Visit, *, ticked: Collection[str], mandate: Mandate | None) -> Response:
+    """Write what is allowed, and go back to the client with a code for exactly that."""
+    new = consent.allowed(visit.plan, ticked=ticked)
+    with transaction():
+        row = grants_service.allow(
+            member_id=visit.member.id,
+            client_id=visit.client.id,
+            scopes=new,
+            mandate=mandate,
+            controls=server().controls,
+        )
+        scopes = in_order({*visit.plan.before, *new}.intersection(row.scopes))
+        if not scopes:
+            raise AccessDeniedError(redirect_uri=visit.grant.redirect_uri)
+        approval = Approval(member_id=visit.member.id, grant_id=row.id, scopes=scopes, auth_time=visit.member.auth_time)
+        response: Response = server().create_authorization_response(
+            visit.grant.request, grant_user=approval, grant=visit.grant
+        )
+        return response
+
+
+def _back_to_client(oauth_request: OAuthRequest, error: OAuth2Error) -> Response:
+    error.state = oauth_request.payload.state
+    response: Response = server().handle_error_response(oauth_request, error)
+    return response
+
+
+def _page(visit: _Visit, *, ticked: Collection[str], refusal: InvalidCeiling | None = None) -> str:
+    allow_form_redirect_to(redirects.origin(visit.grant.redirect_uri))
+    return render_template(
+        "oauth/authorize.html",
+        client_name=visit.client.name(current_locale()),
+        issuer_name=current_issuer().name(current_locale()),
+        member=visit.member,
+        shops=server().controls.shops(visit.plan.shops, current_locale()) if "payment" in visit.plan.boxes else [],
+        plan=visit.plan,
+        given=visit.given,
+        ticked=ticked,
+        typed=request.form.get("max_per_payment_yen", visit.plan.ceiling_yen),
+        refusal=refusal,
+    )

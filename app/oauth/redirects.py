@@ -1,0 +1,47 @@
+"""Redirect URIs: which may be registered, and when one that is asked for is the registered one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+# RFC 8252 section 7.3: a native app listens on whatever port the system gives it.
+_LOOPBACK = re.compile(r"http://(?P<host>127\.0\.0\.1|\[::1\]|localhost)(?::\d{1,5})?(?P<rest>/[^#]*)?")
+_PRINTABLE = re.compile(r"[\x21-\x7e]+")
+_WEB = re.compile(r"https://[A-Za-z0-9.-]+(?::\d{1,5})?(?:[/?].*)?")
+_PRIVATE = re.compile(r"[a-z][a-z0-9+-]*(?:\.[a-z0-9+-]+)+:/[^/].*")
+
+
+def matches(asked: str, registered: Iterable[str], *, any_loopback_port: bool) -> bool:
+    """Whether `asked` is registered, character by character (RFC 9700 section 2.1).
+
+    Only a native app's loopback port is free.
+    """
+    if asked in registered:
+        return True
+    return any_loopback_port and _without_port(asked) in {_without_port(uri) for uri in registered} - {None}
+
+
+def registrable(uri: str, *, profile: str) -> bool:
+    """Whether `uri` may be registered: https, http to this very machine, or a native app's own scheme.
+
+    A private scheme must contain a dot, being a domain name in reverse (RFC 8252 section 7.1), which also keeps
+    `javascript:` and its like out.
+    """
+    if not _PRINTABLE.fullmatch(uri) or "#" in uri:
+        return False
+    if _WEB.fullmatch(uri) or _LOOPBACK.fullmatch(uri):
+        return True
+    return profile == "native" and _PRIVATE.fullmatch(uri) is not None
+
+
+def origin(uri: str) -> str:
+    """The origin of a registered redirect URI as a CSP source: scheme and host, or a private scheme alone."""
+    parts = urlsplit(uri)
+    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else f"{parts.scheme}:"
+
+
+def _without_port(uri: str) -> tuple[str, str] | None:
+    match = _LOOPBACK.fullmatch(uri)
+    return (match["host"], match["rest"] or "") if match else None

@@ -1,0 +1,41 @@
+"""Scopes (権限): what each lets an app do is in the translations (`oauth.scope.<name>`); how it is asked, here.
+
+A scope stands in this table from the day something answers to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+
+
+class Consent(Enum):
+    """How the member is asked."""
+
+    IDENTITY = "one locked bundle: who the member is"
+    BOX = "a box of its own"
+    WORDS = "said in words, given with the rest"
+    NONE = "never asked: a program acts for itself"
+
+
+SCOPES: dict[str, Consent] = {
+    "openid": Consent.IDENTITY,
+    "profile": Consent.IDENTITY,
+    "email": Consent.IDENTITY,
+    "balance": Consent.BOX,
+    "history": Consent.BOX,
+    "payment": Consent.BOX,
+    "offline_access": Consent.WORDS,
+    "till": Consent.NONE,
+}
+
+
+def in_order(scopes: Iterable[str]) -> tuple[str, ...]:
+    """Known scopes, each once, in the table's order."""
+    wanted = set(scopes)
+    return tuple(scope for scope in SCOPES if scope in wanted)
+
+
+def of_kind(scopes: Iterable[str], *kinds: Consent) -> tuple[str, ...]:
+    """Those of `scopes` that are asked in one of these ways, in the table's order."""
+    return tuple(scope for scope in in_order(scopes) if SCOPES[scope] in kinds)

@@ -1,0 +1,58 @@
+"""`prompt=login` and `max_age`: whether the member must sign in again for this very request.
+
+The wish is met by a sign-in after it was made. When it was made is noted, signed, in the address the member comes
+back to, since the web process keeps nothing; the note is bound to the rest of the request.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlencode
+
+from flask import request, url_for
+from itsdangerous import BadSignature, URLSafeTimedSerializer
+
+from app import clock
+from app.oauth.authorization_request import Ask
+
+NOTE = "sign_in_asked"
+_NOTE_LIFE_S = 3600
+
+
+def needed(ask: Ask, *, auth_time: datetime, key: bytes) -> bool:
+    """Whether a sign-in of `auth_time` is too old for what the client asks (OpenID Connect Core 3.1.2.1)."""
+    asked_at = _asked_at(key)
+    if asked_at is not None and auth_time >= asked_at:
+        return False
+    if ask.prompt & {"login", "select_account"}:
+        return True
+    return ask.max_age_s is not None and clock.now() - auth_time > timedelta(seconds=ask.max_age_s)
+
+
+def address(key: bytes) -> str:
+    """The sign-in page, which leads back to this request with the note that it was asked for now."""
+    note = _serializer(key).dumps([_request_hash(), clock.now().timestamp()])
+    query = f"{_query_without_note()}&{urlencode({NOTE: note})}"
+    return url_for("member.login", next=f"{request.path}?{query}")
+
+
+def _asked_at(key: bytes) -> datetime | None:
+    try:
+        request_hash, asked_at = _serializer(key).loads(request.args.get(NOTE, ""), max_age=_NOTE_LIFE_S)
+    except BadSignature:
+        return None
+    return datetime.fromtimestamp(asked_at, UTC) if request_hash == _request_hash() else None
+
+
+def _request_hash() -> str:
+    return hashlib.sha256(_query_without_note().encode()).hexdigest()
+
+
+def _query_without_note() -> str:
+    parts = request.query_string.decode("ascii", "replace").split("&")
+    return "&".join(part for part in parts if not part.startswith(f"{NOTE}="))
+
+
+def _serializer(key: bytes) -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(key, salt="oauth.sign_in_asked")

@@ -1,0 +1,18 @@
+"""The authorization server, put into the app."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from app.oauth.endpoints import everyone, registered
+from app.oauth.pages import pages
+from app.oauth.ports import SpendControls
+from app.oauth.server import Server
+from app.settings import Settings
+
+
+def init_app(app: Flask, settings: Settings, *, controls: SpendControls) -> None:
+    """Register pages and endpoints; `controls` is the ledger's side of a permission to take payments."""
+    app.extensions["kumiai.oauth"] = Server(settings, controls)
+    for blueprint in (pages, registered, everyone):
+        app.register_blueprint(blueprint)
