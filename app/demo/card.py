@@ -26,6 +26,9 @@ few milliseconds are too short for two processes on a busy machine."""
 READER_SILENT_S = 0.3
 """A reader that died says no goodbye; after this long without a command the card can be found again."""
 
+LISTEN_S = 3600.0
+"""nfcpy's own second ends, now and then, between a reader's poll and its first command, which is then lost."""
+
 
 class PortTaken(Exception):
     """Something else, perhaps another emulated card, waits on this UDP port."""
@@ -39,7 +42,13 @@ def emulate(*, idm: str, blocks: Mapping[int, bytes], port: int, on_read: Callab
     _check_free(port)
     with ContactlessFrontend(f"udp:localhost:{port}") as radio:
         while True:
-            tag = radio.connect(card={"on-startup": lambda target: _as_card(target, idm), "on-connect": _take_over})
+            tag = radio.connect(
+                card={
+                    "on-startup": lambda target: _as_card(target, idm),
+                    "on-connect": _take_over,
+                    "timeout": LISTEN_S,
+                }
+            )
             if tag is False:
                 return  # nfcpy turns Ctrl-C into this
             if tag is not None:
@@ -102,9 +111,9 @@ def card(idm: str, student_id: str, port: int) -> None:
         blocks = demo_card.fcf_blocks(student_id)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--student-id") from error
-    click.echo(f"A student card (number …{idm[-4:]}, student id {student_id}) lies on the reader, UDP port {port}.")
-    click.echo("In another terminal: kumiai till sale 380   (Ctrl-C takes the card away)")
     try:
+        click.echo(f"A student card (number …{idm[-4:]}, student id {student_id}) lies on the reader, UDP port {port}.")
+        click.echo("In another terminal: kumiai till sale 380   (Ctrl-C takes the card away)")
         emulate(idm=idm, blocks=blocks, port=port, on_read=lambda: click.echo("read by a till"))
     except PortTaken:
         raise click.ClickException(

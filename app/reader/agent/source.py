@@ -103,15 +103,17 @@ class NfcpySource:
         ends_at = time.monotonic() + timeout_s
         while time.monotonic() < ends_at:
             found = self._sense(wanted)
+            if found is None and self._sense(next(self._others)) is not None:
+                found = self._sense(wanted, times=2)  # or did the right card come just now?
+                if found is None:
+                    raise WrongCard
             if found is not None:
                 return self._read(found)
-            if self._sense(next(self._others)) is not None:
-                raise WrongCard
         return None
 
-    def _sense(self, target: RemoteTarget) -> RemoteTarget | None:
+    def _sense(self, target: RemoteTarget, *, times: int = 1) -> RemoteTarget | None:
         try:
-            return self._reader.sense(target)
+            return self._reader.sense(target, iterations=times)
         except nfc.clf.UnsupportedTargetError:
             return None
         except OSError as error:
