@@ -21,15 +21,19 @@ class Parameters(OAuth2Payload):  # type: ignore[misc]  # Authlib ships no types
     """The parameters of one request."""
 
     def __init__(self, values: MultiDict[str, str]) -> None:
-        self.data = values
+        self._values = values
+
+    @property
+    def data(self) -> MultiDict[str, str]:
+        return self._values
 
     @property
     def datalist(self) -> dict[str, list[str]]:
-        return dict(self.data.lists())
+        return dict(self._values.lists())
 
     def unusable(self) -> str | None:
         """The name of a parameter that is given twice (RFC 6749 section 3.1) or holds a control character, or None."""
-        for name, values in self.data.lists():
+        for name, values in self._values.lists():
             if len(values) > 1 or _CONTROL.search(values[0]):
                 return _in_ascii(name)
         return None
