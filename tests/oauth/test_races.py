@@ -1,0 +1,128 @@
+"""Traps 2 and 3 under load: twenty threads at once against a real PostgreSQL."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+from werkzeug.test import TestResponse
+
+from app.db import dispose, session, transaction
+from app.factory import create_app
+from app.oauth import grants_service, keys
+from app.oauth.models import SigningKey
+from app.settings import Settings
+from app.wallet.spend_control import GrantControls
+from tests import factories
+from tests.oauth.conftest import Member, ThirdParty
+
+THREADS = 20
+
+
+def at_once(call: Callable[[int], Any]) -> list[Any]:
+    """Run `call` in THREADS threads that start together."""
+    barrier = Barrier(THREADS, timeout=30)
+
+    def run(number: int) -> Any:
+        barrier.wait()
+        return call(number)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(run, range(THREADS)))
+
+
+def statuses(responses: list[TestResponse]) -> Counter[int]:
+    return Counter(response.status_code for response in responses)
+
+
+def test_trap_2_of_twenty_redemptions_one_wins_and_its_tokens_are_revoked(
+    third_party: ThirdParty, member: Member, living: Callable[[str], int]
+) -> None:
+    code = third_party.code(member)
+
+    responses = at_once(lambda _: third_party.redeem(code))
+
+    assert statuses(responses) == {200: 1, 400: THREADS - 1}
+    winner = next(response for response in responses if response.status_code == 200)
+    assert living(third_party.id) == 0
+    assert third_party.userinfo(winner.get_json()["access_token"]).status_code == 401
+
+
+def test_trap_2_twenty_refreshes_answer_the_same_successor(
+    third_party: ThirdParty, member: Member, rows: Callable[..., list[Any]]
+) -> None:
+    tokens = third_party.tokens(member, scope="openid offline_access", ticked=[])
+
+    responses = at_once(lambda _: third_party.refresh(tokens["refresh_token"]))
+
+    assert statuses(responses) == {200: THREADS}
+    answers = [response.get_json() for response in responses]
+    assert len({answer["refresh_token"] for answer in answers}) == 1
+    assert len({answer["access_token"] for answer in answers}) == 1
+    assert answers[0]["refresh_token"] != tokens["refresh_token"]
+    kinds = rows(
+        "SELECT kind, count(*) FROM oauth_token WHERE client_id = :id GROUP BY 1 ORDER BY 1", id=third_party.id
+    )
+    assert kinds == [("access", 2), ("refresh", 2)]
+    assert third_party.refresh(answers[0]["refresh_token"]).status_code == 200
+
+
+def test_trap_3_a_family_revoked_while_it_is_refreshed_has_no_survivor(
+    third_party: ThirdParty, member: Member, living: Callable[[str], int]
+) -> None:
+    stolen = third_party.tokens(member, scope="openid offline_access", ticked=[])["refresh_token"]
+    previous = third_party.refresh(stolen).get_json()["refresh_token"]
+    current = third_party.refresh(previous).get_json()["refresh_token"]
+
+    def refresh(number: int) -> TestResponse:
+        return third_party.refresh(stolen if number % 2 else current)
+
+    responses = at_once(refresh)
+
+    assert {response.status_code for response in responses} <= {200, 400}
+    assert living(third_party.id) == 0
+
+
+def test_twenty_first_consents_make_one_grant(
+    app: Flask, third_party: ThirdParty, member: Member, rows: Callable[..., list[Any]]
+) -> None:
+    def allow(_: int) -> None:
+        with app.app_context(), transaction():
+            grants_service.allow(
+                member_id=member.id,
+                client_id=third_party.id,
+                scopes=["balance"],
+                mandate=None,
+                controls=GrantControls(),
+            )
+
+    at_once(allow)
+
+    assert rows("SELECT scopes FROM oauth_grant WHERE client_id = :id", id=third_party.id) == [(["balance"],)]
+
+
+@pytest.fixture
+def fresh_app(fresh_database: str, make_settings: Callable[[str], Settings]) -> Iterator[Flask]:
+    app = create_app(make_settings(fresh_database))
+    with app.app_context():
+        factories.issuer()
+    yield app
+    with app.app_context():
+        dispose()
+
+
+def test_twenty_first_uses_make_one_signing_key(fresh_app: Flask, settings: Settings) -> None:
+    def kid(_: int) -> str:
+        with fresh_app.app_context(), transaction():
+            return str(keys.current_key(sealing_key=settings.sealing_key).kid)
+
+    kids = set(at_once(kid))
+
+    with fresh_app.app_context(), transaction():
+        assert list(session().scalars(select(SigningKey.kid))) == list(kids)
