@@ -31,20 +31,21 @@ class TillSettings:
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> TillSettings:
         """Read `env`, or the demo's file where env says nothing of the till. Raises SettingMissing."""
+        env = {name: value for name, value in env.items() if value}
         reader, spool = "usb", Path.home() / ".kumiai" / "till.sqlite3"
-        if not any(env.get(name) for name in _REQUIRED) and DEMO.is_file():
+        if not any(name in env for name in _REQUIRED) and DEMO.is_file():
             env = {**_lines(DEMO), **env}
             reader, spool = "udp:localhost:54321", DEMO.parent / "till.sqlite3"
         for name in _REQUIRED:
-            if not env.get(name):
+            if name not in env:
                 raise SettingMissing(name)
         server, client_id, client_secret = (env[name] for name in _REQUIRED)
         return cls(
             server=server,
             client_id=client_id,
             client_secret=client_secret,
-            reader=env.get("KUMIAI_TILL_READER") or reader,
-            spool=Path(env.get("KUMIAI_TILL_SPOOL") or spool),
+            reader=env.get("KUMIAI_TILL_READER", reader),
+            spool=Path(env.get("KUMIAI_TILL_SPOOL", spool)),
         )
 
 

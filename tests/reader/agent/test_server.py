@@ -1,0 +1,95 @@
+"""The till's account on the server: one token for many taps, renewed when it ends."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import text
+
+from app.db import transaction
+from app.demo.demo_card import fcf_blocks
+from app.reader.agent.server import Accepted, NotAuthorised, Refused, Server, ServerAway
+from app.reader.agent.source import ReadCard
+from app.reader.agent.spool import Tap
+from tests.live import Live
+from tests.reader.agent.line import Line, line
+from tests.reader.stand import Stand
+
+
+@pytest.fixture
+def between(live_server: Live) -> Iterator[Line]:
+    with line(live_server.url) as running:
+        yield running
+
+
+def account(url: str, stand: Stand) -> Server:
+    return Server(url=url, client_id=stand.client_id, client_secret=stand.client_secret, lang="en")
+
+
+def new_tap(stand: Stand, amount_yen: int = 100) -> Tap:
+    blocks = {str(number): fcf_blocks()[number].hex() for number in (0, 2, 3)}
+    return Tap(
+        tap_id=secrets.token_hex(8),
+        amount_yen=amount_yen,
+        money=stand.holder.money,
+        card=ReadCard(idm=stand.idm, blocks=blocks),
+        taken_at="2026-11-23T03:34:56.123+00:00",
+    )
+
+
+def stop(live_server: Live, statement: str, stand: Stand) -> None:
+    with live_server.app.app_context(), transaction() as session:
+        session.execute(text(statement), {"client_id": stand.client_id})
+
+
+def test_one_token_serves_many_taps(live_stand: Stand, between: Line) -> None:
+    with account(between.url, live_stand) as server:
+        for _ in range(3):
+            assert isinstance(server.send(new_tap(live_stand)), Accepted)
+    assert (between.taps, between.others) == (3, 1)
+
+
+def test_a_token_that_ends_early_is_renewed(live_server: Live, live_stand: Stand, between: Line) -> None:
+    with account(between.url, live_stand) as server:
+        server.sign_in()
+        stop(live_server, "UPDATE oauth_token SET revoked_at = now() WHERE client_id = :client_id", live_stand)
+        assert isinstance(server.send(new_tap(live_stand)), Accepted)
+    assert (between.taps, between.others) == (2, 2)
+
+
+def test_an_answer_asked_for_twice_is_the_same(live_server: Live, live_stand: Stand) -> None:
+    with account(live_server.url, live_stand) as server:
+        tap = new_tap(live_stand, 380)
+        first = server.send(tap)
+        assert isinstance(first, Accepted)
+        assert (first.amount_yen, first.balance_yen) == (380, 1_620)
+        assert server.send(tap) == first
+
+
+def test_a_refusal_speaks_the_tills_language(live_server: Live, live_stand: Stand) -> None:
+    with account(live_server.url, live_stand) as server:
+        answer = server.send(new_tap(live_stand, 9_999))
+    assert isinstance(answer, Refused)
+    assert (answer.code, answer.balance_yen) == ("insufficient_balance", 2_000)
+    assert answer.title.isascii()
+
+
+def test_a_revoked_client_is_not_authorised(live_server: Live, live_stand: Stand) -> None:
+    with account(live_server.url, live_stand) as server:
+        server.sign_in()
+        stop(live_server, "UPDATE oauth_client SET status = 'revoked' WHERE id = :client_id", live_stand)
+        with pytest.raises(NotAuthorised):
+            server.send(new_tap(live_stand))
+
+
+def test_a_client_that_is_no_till_is_not_authorised(live_server: Live, live_stand: Stand) -> None:
+    stop(live_server, "UPDATE oauth_client SET scopes = '{}' WHERE id = :client_id", live_stand)
+    with account(live_server.url, live_stand) as server, pytest.raises(NotAuthorised):
+        server.sign_in()
+
+
+def test_some_other_server_is_no_server(live_server: Live, live_stand: Stand) -> None:
+    with account(live_server.settings.mypage_url, live_stand) as server, pytest.raises(ServerAway):
+        server.sign_in()
