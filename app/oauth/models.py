@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, func, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base
@@ -63,6 +64,7 @@ class OAuthGrant(Base):
     client_id: Mapped[str] = mapped_column(ForeignKey("oauth_client.id"))
     scopes: Mapped[list[str]]
     mandate: Mapped[dict[str, Any] | None] = mapped_column(
+        JSONB(none_as_null=True),
         comment="RFC 9396 authorization detail of type payment, as granted (perhaps lowered)"
     )
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -12,18 +12,20 @@ from uuid import UUID
 
 from flask import g, request
 
-from app.db import read_one
+from app.db import database_url, extension
 from app.ids import secret_hash
+from app.lookup import Lookup
 from app.oauth.errors import InsufficientScope, InvalidToken, MissingToken
 
 _READ = """
-    SELECT token.client_id, token.member_id, token.grant_id, token.auth_time, token.scopes,
+    SELECT token.token_hash, token.client_id, token.member_id, token.grant_id, token.auth_time, token.scopes,
            client.scopes AS client_scopes, given.scopes AS granted_scopes
-      FROM oauth_token token
+      FROM unnest(%(keys)s::bytea[]) AS asked
+      JOIN oauth_token token ON token.token_hash = asked
       JOIN oauth_client client ON client.id = token.client_id
       LEFT JOIN oauth_grant given ON given.id = token.grant_id
       LEFT JOIN member ON member.id = token.member_id
-     WHERE token.token_hash = %(token_hash)s AND token.kind = 'access'
+     WHERE token.kind = 'access'
        AND token.revoked_at IS NULL AND token.expires_at > now()
        AND client.status = 'active'
        AND (token.grant_id IS NULL OR (given.revoked_at IS NULL AND member.status = 'active'))
@@ -74,7 +76,7 @@ def _bearer_token() -> str:
 
 
 def _read_access(token: str) -> Access:
-    row = read_one(_READ, {"token_hash": secret_hash(token)})
+    row = extension("kumiai.tokens", lambda: Lookup(database_url(), _READ)).get(secret_hash(token))
     if row is None:
         raise InvalidToken
     client_id, member_id, grant_id, auth_time, token_scopes, client_scopes, granted_scopes = row

@@ -1,0 +1,374 @@
+"""アクセス許可: what the page asks, and what comes of the answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+from werkzeug.test import TestResponse
+
+from app.db import transaction
+from app.oauth import grants_service
+from app.oauth.errors import InvalidGrant
+from app.wallet.spend_control import GrantControls
+from tests import factories
+from tests.oauth.conftest import Member, ThirdParty, payment_detail, sent_back
+
+DEFAULT_CEILING = 3_000
+EVERYTHING = "openid profile email balance history payment offline_access"
+
+
+def boxes(page: TestResponse) -> dict[str, bool]:
+    """The permissions with a box, and whether it is ticked."""
+    tags = [tag for tag in re.findall(r"<input[^>]*>", page.text, re.DOTALL) if 'name="permission"' in tag]
+    return {value(tag): "checked" in tag for tag in tags}
+
+
+def value(tag: str) -> str:
+    found = re.search(r'value="([^"]*)"', tag)
+    assert found, tag
+    return found[1]
+
+
+def ceiling_field(page: TestResponse) -> str:
+    return next(tag for tag in re.findall(r"<input[^>]*>", page.text, re.DOTALL) if 'name="max_per_payment_yen"' in tag)
+
+
+def given_before(page: TestResponse) -> str:
+    """The part of the page that lists what was given before."""
+    found = re.search(r"<h2>.*?</h2>(.*?)<form", page.text, re.DOTALL)
+    return found[1] if found else ""
+
+
+@pytest.fixture
+def grant(rows: Callable[..., list[Any]]) -> Callable[[ThirdParty], Any]:
+    """The one living grant of a client, or None."""
+
+    def read(third_party: ThirdParty) -> Any:
+        statement = "SELECT id, scopes, mandate FROM oauth_grant WHERE client_id = :id AND revoked_at IS NULL"
+        found = rows(statement, id=third_party.id)
+        assert len(found) <= 1
+        return found[0] if found else None
+
+    return read
+
+
+@pytest.fixture
+def spending(rows: Callable[..., list[Any]]) -> Callable[[Any], Any]:
+    """What the ledger holds a grant to."""
+
+    def read(grant_id: Any) -> Any:
+        return rows("SELECT status, max_per_payment_yen, shops FROM spend_control WHERE id = :id", id=grant_id)
+
+    return read
+
+
+def test_the_page_names_client_shops_and_member_and_has_a_box_per_permission(
+    third_party: ThirdParty, member: Member
+) -> None:
+    page = member.browser.get(third_party.address(scope=EVERYTHING))
+
+    for sentence in (
+        "試験アプリ が、試験生協 のアカウントへのアクセスを求めています。",
+        "支払い先: 北食堂",
+        "残高の取得",
+        "取引履歴の取得",
+        "支払い",
+        "氏名と表示言語",
+        "試験アプリ を使っていない間も連携が続きます",
+        "アクセスを許可する",
+        "キャンセル",
+        "組合 花子",
+    ):
+        assert sentence in page.text, sentence
+    assert boxes(page) == {"balance": True, "history": True, "payment": False}
+    assert f'max="{DEFAULT_CEILING}"' in ceiling_field(page)
+    assert value(ceiling_field(page)) == str(DEFAULT_CEILING)
+
+
+def test_the_page_in_english(third_party: ThirdParty, member: Member) -> None:
+    page = member.browser.get(third_party.address(scope=EVERYTHING, ui_locales="en"))
+
+    for sentence in ("Test app asks for access to your account at Test Co-op.", "Paid to: North Canteen", "Cancel"):
+        assert sentence in page.text, sentence
+
+
+def test_only_what_is_asked_is_shown_and_only_what_is_shown_can_be_given(
+    third_party: ThirdParty, member: Member, grant: Callable[[ThirdParty], Any]
+) -> None:
+    asked = {"scope": "openid balance"}
+    assert boxes(member.browser.get(third_party.address(**asked))) == {"balance": True}
+
+    code = third_party.code(
+        member, **asked, ticked=["balance", "history", "payment", "till", "offline_access", "root"], ceiling="100"
+    )
+
+    assert third_party.redeem(code).get_json()["scope"] == "openid balance"
+    assert grant(third_party).scopes == ["openid", "balance"]
+
+
+def test_payment_is_given_with_its_ceiling_and_the_ledger_is_told(
+    third_party: ThirdParty, member: Member, grant: Callable[[ThirdParty], Any], spending: Callable[[Any], Any]
+) -> None:
+    tokens = third_party.tokens(member, scope="balance payment", ticked=["payment"], ceiling="1000")
+
+    detail = {"type": "payment", "max_per_payment_yen": 1000, "shops": [str(third_party.shop_id)]}
+    assert tokens["scope"] == "payment"
+    assert tokens["authorization_details"] == [detail]
+    row = grant(third_party)
+    assert row.mandate == detail
+    assert spending(row.id) == [("active", 1000, [third_party.shop_id])]
+
+
+@pytest.mark.parametrize("typed", ["1,000", "１０００", " 1000 ", "01000", "１，０００"])
+def test_a_ceiling_is_read_as_people_type_it(
+    third_party: ThirdParty, member: Member, grant: Callable[[ThirdParty], Any], typed: str
+) -> None:
+    third_party.code(member, scope="payment", ticked=["payment"], ceiling=typed)
+
+    assert grant(third_party).mandate["max_per_payment_yen"] == 1000
+
+
+@pytest.mark.parametrize(
+    "typed", ["3001", "0", "-1", "", "1e3", "10.5", "千円", "0x10", "1\0", "9" * 5000, "1_000", None]
+)
+def test_a_raised_or_malformed_ceiling_grants_nothing_and_names_the_field(
+    third_party: ThirdParty, member: Member, grant: Callable[[ThirdParty], Any], typed: str | None
+) -> None:
+    response = third_party.answer(member, scope="balance payment", ticked=["balance", "payment"], ceiling=typed)
+
+    assert response.status_code == 422
+    assert 'id="ceiling-error"' in response.text
+    assert 'aria-invalid="true"' in ceiling_field(response)
+    assert boxes(response) == {"balance": True, "payment": True}
+    assert grant(third_party) is None
+
+
+def test_an_unticked_payment_needs_no_ceiling(
+    third_party: ThirdParty, member: Member, grant: Callable[[ThirdParty], Any], spending: Callable[[Any], Any]
+) -> None:
+    tokens = third_party.tokens(member, scope="balance payment", ticked=["balance"], ceiling="nonsense")
+
+    assert tokens["scope"] == "balance"
+    assert "authorization_details" not in tokens
+    assert grant(third_party).mandate is None
+    assert spending(grant(third_party).id) == []
+
+
+@pytest.mark.parametrize("asked_yen", [500, 50_000])
+def test_the_ceiling_offered_is_the_one_asked_for(third_party: ThirdParty, member: Member, asked_yen: int) -> None:
+    asked = {"scope": "payment", "authorization_details": payment_detail(asked_yen)}
+
+    assert f'max="{asked_yen}"' in ceiling_field(member.browser.get(third_party.address(**asked)))
+    assert third_party.answer(member, ticked=["payment"], ceiling=str(asked_yen + 1), **asked).status_code == 422
+    tokens = third_party.tokens(member, ticked=["payment"], ceiling=str(asked_yen), **asked)
+    assert tokens["authorization_details"][0]["max_per_payment_yen"] == asked_yen
+
+
+def test_nothing_ticked_gives_the_identity_bundle(third_party: ThirdParty, member: Member) -> None:
+    assert third_party.tokens(member, scope="openid profile balance", ticked=[])["scope"] == "openid profile"
+
+
+@pytest.mark.parametrize("scope", ["balance history", "balance offline_access"])
+def test_nothing_ticked_and_nothing_left_is_a_denial(
+    third_party: ThirdParty, member: Member, grant: Callable[[ThirdParty], Any], scope: str
+) -> None:
+    assert sent_back(third_party.answer(member, scope=scope, ticked=[]))["error"] == "access_denied"
+    assert grant(third_party) is None
+
+
+def test_asking_again_goes_straight_through(third_party: ThirdParty, member: Member) -> None:
+    third_party.code(member)
+
+    again = sent_back(member.browser.get(third_party.address()))
+
+    assert third_party.redeem(again["code"]).get_json()["scope"] == "openid balance history"
+
+
+def test_asking_for_less_gives_less(third_party: ThirdParty, member: Member) -> None:
+    third_party.code(member)
+
+    less = sent_back(member.browser.get(third_party.address(scope="balance")))
+
+    assert third_party.redeem(less["code"]).get_json()["scope"] == "balance"
+
+
+def test_prompt_consent_shows_the_page_again(third_party: ThirdParty, member: Member) -> None:
+    third_party.code(member)
+
+    page = member.browser.get(third_party.address(prompt="consent"))
+
+    assert page.status_code == 200
+    assert boxes(page) == {}
+    assert "残高の取得" in given_before(page)
+    tokens = third_party.tokens(member, ticked=[], prompt="consent")
+    assert tokens["scope"] == "openid balance history"
+
+
+def test_a_native_app_is_never_waved_through(new_third_party: Callable[..., ThirdParty], member: Member) -> None:
+    native = new_third_party(profile="native", redirect_uris=["http://127.0.0.1/cb"])
+    native.code(member)
+
+    assert member.browser.get(native.address()).status_code == 200
+
+
+def test_only_new_permissions_are_asked_and_the_grant_grows(
+    third_party: ThirdParty, member: Member, grant: Callable[[ThirdParty], Any]
+) -> None:
+    third_party.code(member, scope="openid balance", ticked=["balance"])
+
+    page = member.browser.get(third_party.address(scope="openid balance history payment"))
+    assert boxes(page) == {"history": True, "payment": False}
+    assert "残高の取得" in given_before(page)
+    tokens = third_party.tokens(member, scope="openid balance history payment", ticked=["payment"], ceiling="700")
+
+    assert tokens["scope"] == "openid balance payment"
+    assert grant(third_party).scopes == ["openid", "balance", "payment"]
+
+
+def test_a_refused_permission_is_asked_again_next_time(third_party: ThirdParty, member: Member) -> None:
+    third_party.code(member, scope="balance history", ticked=["balance"])
+
+    assert boxes(member.browser.get(third_party.address(scope="balance history"))) == {"history": True}
+    assert sent_back(member.browser.get(third_party.address(scope="balance")))["code"]
+
+
+def test_a_lowered_ceiling_stays_when_the_client_names_none(third_party: ThirdParty, member: Member) -> None:
+    third_party.code(member, scope="payment", ticked=["payment"], ceiling="500")
+
+    again = sent_back(member.browser.get(third_party.address(scope="payment")))
+
+    details = third_party.redeem(again["code"]).get_json()["authorization_details"]
+    assert details[0]["max_per_payment_yen"] == 500
+
+
+def test_a_higher_ceiling_is_asked_anew_and_needs_its_tick(
+    third_party: ThirdParty, member: Member, grant: Callable[[ThirdParty], Any], spending: Callable[[Any], Any]
+) -> None:
+    third_party.code(member, scope="payment", ticked=["payment"], ceiling="500")
+    higher = {"scope": "payment", "authorization_details": payment_detail(2000)}
+
+    page = member.browser.get(third_party.address(**higher))
+    assert boxes(page) == {"payment": False}
+    assert "1回 ¥500 まで" in given_before(page)
+    kept = third_party.tokens(member, ticked=[], **higher)
+    raised = third_party.tokens(member, ticked=["payment"], ceiling="1500", **higher)
+
+    assert kept["authorization_details"][0]["max_per_payment_yen"] == 500
+    assert raised["authorization_details"][0]["max_per_payment_yen"] == 1500
+    assert spending(grant(third_party).id) == [("active", 1500, [third_party.shop_id])]
+
+
+def test_another_shop_is_asked_anew(
+    app: Flask, third_party: ThirdParty, member: Member, grant: Callable[[ThirdParty], Any], rows: Callable[..., Any]
+) -> None:
+    third_party.code(member, scope="payment", ticked=["payment"], ceiling="500")
+    with app.app_context():
+        shop_id = factories.shop(accepts=[factories.money()], name_ja="南書籍部")
+    rows(
+        "UPDATE oauth_client SET allowed_shops = allowed_shops || :shop WHERE id = :id", shop=shop_id, id=third_party.id
+    )
+
+    page = member.browser.get(third_party.address(scope="payment"))
+
+    assert boxes(page) == {"payment": False}
+    assert "南書籍部" in page.text
+    assert grant(third_party).mandate["shops"] == [str(third_party.shop_id)]
+
+
+def test_each_member_and_each_client_has_a_grant_of_its_own(
+    third_party: ThirdParty, new_third_party: Callable[..., ThirdParty], new_member: Callable[..., Member]
+) -> None:
+    first, second = new_member(), new_member()
+    third_party.code(first)
+
+    assert second.browser.get(third_party.address()).status_code == 200
+    assert first.browser.get(new_third_party().address()).status_code == 200
+
+
+def test_revoking_a_grant_ends_everything_at_once(
+    app: Flask,
+    third_party: ThirdParty,
+    member: Member,
+    grant: Callable[[ThirdParty], Any],
+    spending: Callable[[Any], Any],
+    living: Callable[[str], int],
+) -> None:
+    how = {"scope": "openid payment offline_access", "ticked": ["payment"], "ceiling": "500"}
+    tokens = third_party.tokens(member, **how)
+    code = sent_back(member.browser.get(third_party.address(scope="openid")))["code"]
+    grant_id = grant(third_party).id
+
+    with app.app_context(), transaction():
+        grants_service.revoke(grant_id=grant_id, controls=GrantControls())
+
+    assert living(third_party.id) == 0
+    assert third_party.userinfo(tokens["access_token"]).status_code == 401
+    assert third_party.refresh(tokens["refresh_token"]).get_json()["error"] == "invalid_grant"
+    assert third_party.redeem(code).get_json()["error"] == "invalid_grant"
+    assert spending(grant_id)[0].status == "revoked"
+    assert boxes(member.browser.get(third_party.address(scope="openid payment"))) == {"payment": False}
+
+
+def test_narrowing_a_grant_counts_for_living_tokens(
+    app: Flask,
+    third_party: ThirdParty,
+    member: Member,
+    grant: Callable[[ThirdParty], Any],
+    spending: Callable[[Any], Any],
+) -> None:
+    how = {"scope": "openid email payment offline_access", "ticked": ["payment"], "ceiling": "500"}
+    tokens = third_party.tokens(member, **how)
+    assert "email" in third_party.userinfo(tokens["access_token"]).get_json()
+    grant_id = grant(third_party).id
+
+    with app.app_context(), transaction():
+        grants_service.narrow(grant_id=grant_id, keep=["openid", "offline_access"], controls=GrantControls())
+
+    assert "email" not in third_party.userinfo(tokens["access_token"]).get_json()
+    assert spending(grant_id)[0].status == "revoked"
+    refreshed = third_party.refresh(tokens["refresh_token"]).get_json()
+    assert refreshed["scope"] == "openid offline_access"
+    assert "authorization_details" not in refreshed
+    third_party.code(member, scope="payment", ticked=["payment"], ceiling="300")
+    assert spending(grant_id) == [("active", 300, [third_party.shop_id])]
+
+
+def test_suspending_a_member_stops_every_token(
+    app: Flask, third_party: ThirdParty, member: Member, rows: Callable[..., list[Any]], living: Callable[[str], int]
+) -> None:
+    tokens = third_party.tokens(member, scope="openid offline_access", ticked=[])
+    code = third_party.code(member, scope="openid offline_access", ticked=[], prompt="consent")
+    rows("UPDATE member SET status = 'suspended' WHERE id = :id", id=member.id)
+
+    assert third_party.userinfo(tokens["access_token"]).status_code == 401
+    assert third_party.refresh(tokens["refresh_token"]).get_json()["error"] == "invalid_grant"
+    assert third_party.redeem(code).get_json()["error"] == "invalid_grant"
+
+    with app.app_context(), transaction():
+        grants_service.revoke_tokens_of_member(member.id)
+    assert living(third_party.id) == 0
+
+
+def test_a_grant_that_was_revoked_gives_nothing(
+    app: Flask, third_party: ThirdParty, member: Member, grant: Callable[[ThirdParty], Any]
+) -> None:
+    third_party.code(member)
+    grant_id = grant(third_party).id
+    with app.app_context(), transaction():
+        grants_service.revoke(grant_id=grant_id, controls=GrantControls())
+
+    with app.app_context(), pytest.raises(InvalidGrant), transaction():
+        grants_service.lock_living(grant_id)
+
+
+def test_the_database_holds_payment_and_mandate_together(app: Flask, third_party: ThirdParty, member: Member) -> None:
+    third_party.code(member)
+    with app.app_context(), pytest.raises(IntegrityError, match="payment_has_mandate"), transaction() as session:
+        statement = text("UPDATE oauth_grant SET scopes = '{payment}' WHERE client_id = :id")
+        session.execute(statement, {"id": third_party.id})
