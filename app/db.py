@@ -15,7 +15,7 @@ from uuid import UUID
 from flask import Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session
-from sqlalchemy import ARRAY, DateTime, Engine, LargeBinary, MetaData, Text, Uuid
+from sqlalchemy import ARRAY, DateTime, Engine, LargeBinary, MetaData, Text, Uuid, create_engine
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, registry, scoped_session
 from sqlalchemy.types import TypeEngine
@@ -49,6 +49,13 @@ class Base(DeclarativeBase):
     registry = registry(metadata=_METADATA, type_annotation_map=_TYPES)  # Flask-SQLAlchemy wants it in a registry
 
 
+PLANS_BY_KEY = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"
+"""Connection options where every statement finds its rows by key: a plan made while a table was empty would
+otherwise keep its sequential scan for the life of the connection."""
+
+LOOKUPS = "kumiai.lookups"
+"""Where app/lookup.py keeps what it made, so that `dispose` can close it."""
+
 Made = TypeVar("Made")
 
 db = SQLAlchemy(model_class=Base, disable_autonaming=True)
@@ -59,8 +66,13 @@ def init_app(app: Flask, settings: Settings) -> None:
     app.config["SQLALCHEMY_DATABASE_URI"] = sqlalchemy_url(settings.database_url)
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {"pool_size": 20, "max_overflow": 20, "pool_pre_ping": False}
     db.init_app(app)
-    with app.app_context():
-        app.extensions["kumiai.autocommit"] = db.engine.execution_options(isolation_level="AUTOCOMMIT")
+    app.extensions["kumiai.reading"] = create_engine(
+        app.config["SQLALCHEMY_DATABASE_URI"],
+        connect_args={"autocommit": True},
+        pool_size=10,
+        max_overflow=20,
+        pool_reset_on_return=None,  # without a transaction there is nothing to reset
+    )
 
 
 def sqlalchemy_url(database_url: str) -> str:
@@ -78,9 +90,17 @@ def session() -> scoped_session[Session]:
 
 def autocommit() -> Engine:
     """The engine for a single read that needs no transaction: one round trip instead of three."""
-    engine = current_app.extensions["kumiai.autocommit"]
+    engine = current_app.extensions["kumiai.reading"]
     assert isinstance(engine, Engine)
     return engine
+
+
+def dispose() -> None:
+    """Close this app's connections."""
+    for lookup in current_app.extensions.pop(LOOKUPS, {}).values():
+        lookup.close()
+    db.engine.dispose()
+    autocommit().dispose()
 
 
 def extension(name: str, make: Callable[[], Made]) -> Made:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import psycopg
+import sqlalchemy.exc
 from flask import Flask, current_app, jsonify, render_template, request
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException, InternalServerError
@@ -134,6 +136,12 @@ def _by_field(messages: Any) -> dict[str, Any]:
     return flat
 
 
+def _database_away(error: Exception) -> Response:
+    """PostgreSQL is restarting or out of reach: nothing was written, and trying again is right."""
+    current_app.logger.error("the database did not answer (%s)", type(error).__name__)
+    return render(code="temporarily_unavailable", status=503, detail={"retry_after_s": 1})
+
+
 def _unexpected(error: InternalServerError) -> Response:
     return render(code="internal_error", status=500)
 
@@ -143,3 +151,5 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(CSRFError, _csrf_error)
     app.register_error_handler(HTTPException, http_error)
     app.register_error_handler(InternalServerError, _unexpected)
+    app.register_error_handler(psycopg.OperationalError, _database_away)
+    app.register_error_handler(sqlalchemy.exc.OperationalError, _database_away)

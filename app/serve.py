@@ -12,9 +12,9 @@ _ROOT = Path(__file__).parent.parent
 
 
 def granian_command(target: str, *, host: str, port: int, workers: int, threads: int) -> list[str]:
-    """The command line that serves one of wsgi.py's callables."""
+    """The command line that serves a WSGI callable (`wsgi:app`, `wsgi:mypage`)."""
     return [
-        sys.executable, "-m", "granian", f"wsgi:{target}",
+        sys.executable, "-m", "granian", target,
         "--interface", "wsgi",
         "--host", host,
         "--port", str(port),
@@ -44,7 +44,7 @@ def run(host: str, port: int, workers: int, threads: int) -> None:
     from app.settings import Settings
 
     Settings.from_env()  # a missing setting is said here, once, not by every worker
-    _serve("app", host=host, port=port, workers=workers, threads=threads)
+    _serve("wsgi:app", host=host, port=port, workers=workers, threads=threads)
 
 
 @click.command()
@@ -54,4 +54,4 @@ def run(host: str, port: int, workers: int, threads: int) -> None:
 @click.option("--threads", default=16, show_default=True, help="Requests in hand per process.")
 def mypage(host: str, port: int, workers: int, threads: int) -> None:
     """Serve the member page (マイページ), an OAuth client of the server."""
-    _serve("mypage", host=host, port=port, workers=workers, threads=threads)
+    _serve("wsgi:mypage", host=host, port=port, workers=workers, threads=threads)

@@ -25,7 +25,7 @@ from types import FrameType
 import click
 from flask import Flask
 
-from app.db import db
+from app.db import dispose
 from app.embedded import EmbeddedPostgres
 from app.factory import TRANSLATIONS, create_app
 from app.instance import Instance, InstanceInUse
@@ -223,7 +223,7 @@ def _prepare(environment: Mapping[str, str]) -> None:
                 importlib.import_module("app.demo.seed").seed(environment)
         finally:
             ledger.close()
-            db.engine.dispose()
+            dispose()
 
 
 def _answers(port: int) -> bool:

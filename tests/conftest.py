@@ -20,13 +20,13 @@ from flask import Flask
 from flask.testing import FlaskClient
 from psycopg import sql
 
-from app.db import db
+from app.db import dispose
 from app.embedded import EmbeddedPostgres
 from app.factory import create_app
 from app.migrate import upgrade
 from app.settings import Settings
 from app.wallet import ledger
-from tests import factories
+from tests import factories, live
 
 ROOT = Path(__file__).parent.parent
 
@@ -130,7 +130,7 @@ def app(settings: Settings) -> Iterator[Flask]:
     yield app
     ledger.close()
     with app.app_context():
-        db.engine.dispose()
+        dispose()
 
 
 @pytest.fixture
@@ -142,9 +142,23 @@ def fresh_app(fresh_database: str, make_settings: Callable[[str], Settings]) -> 
     yield app
     ledger.close()
     with app.app_context():
-        db.engine.dispose()
+        dispose()
 
 
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
     return app.test_client()
+
+
+@pytest.fixture(scope="session")
+def live_server(
+    postgres: TestServer,
+    template: str,
+    make_settings: Callable[[str], Settings],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[live.Live]:
+    """Server, worker and member page as processes over a database of their own, for as long as the session lasts."""
+    with postgres.database(template=template) as name:
+        settings = make_settings(postgres.url(name))
+        with live.live(settings, directory=tmp_path_factory.mktemp("live")) as running:
+            yield running

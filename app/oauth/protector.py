@@ -12,9 +12,8 @@ from uuid import UUID
 
 from flask import g, request
 
-from app.db import database_url, extension
 from app.ids import secret_hash
-from app.lookup import Lookup
+from app.lookup import lookup
 from app.oauth.errors import InsufficientScope, InvalidToken, MissingToken
 
 _READ = """
@@ -76,7 +75,7 @@ def _bearer_token() -> str:
 
 
 def _read_access(token: str) -> Access:
-    row = extension("kumiai.tokens", lambda: Lookup(database_url(), _READ)).get(secret_hash(token))
+    row = lookup("tokens", _READ).get(secret_hash(token))
     if row is None:
         raise InvalidToken
     client_id, member_id, grant_id, auth_time, token_scopes, client_scopes, granted_scopes = row

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from flask import request
+from flask import Response, request
 from flask_smorest import Blueprint
 from werkzeug.exceptions import UnprocessableEntity
 
@@ -25,16 +25,18 @@ from app.wallet.schemas import (
     WalletsView,
     WalletView,
 )
+from app.web.json import json_response
 from app.web.locale import current_locale, translate
 from app.web.protection import protected_by
 
+# Schemas are given as instances: of a class, webargs makes a new one at every request.
 blueprint = Blueprint(
     "wallet", __name__, url_prefix="/v1", description="Balances, history and payments, with the member's consent."
 )
 
 
 @blueprint.get("/me")
-@blueprint.response(200, MeView)
+@blueprint.response(200, MeView())
 @protected_by(Bearer())
 def me() -> dict[str, Any]:
     """Whom this token acts for, and what it may do"""
@@ -49,7 +51,7 @@ def me() -> dict[str, Any]:
 
 
 @blueprint.get("/wallets")
-@blueprint.response(200, WalletsView)
+@blueprint.response(200, WalletsView())
 @protected_by(Bearer("balance"))
 def wallets() -> dict[str, Any]:
     """The member's wallets with their balances"""
@@ -58,7 +60,7 @@ def wallets() -> dict[str, Any]:
 
 
 @blueprint.get("/wallets/<money>")
-@blueprint.response(200, WalletView)
+@blueprint.response(200, WalletView())
 @protected_by(Bearer("balance"))
 def wallet(money: str) -> dict[str, Any]:
     """One wallet, by the code of its money"""
@@ -70,8 +72,8 @@ def wallet(money: str) -> dict[str, Any]:
 
 
 @blueprint.get("/transactions")
-@blueprint.arguments(HistoryQuery, location="query")
-@blueprint.response(200, HistoryView)
+@blueprint.arguments(HistoryQuery(), location="query")
+@blueprint.response(200, HistoryView())
 @protected_by(Bearer("history"))
 def transactions(query: Mapping[str, Any]) -> dict[str, Any]:
     """The member's transactions, newest first
@@ -90,7 +92,7 @@ def transactions(query: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @blueprint.get("/transactions/<uuid:transaction_id>")
-@blueprint.response(200, TransactionView)
+@blueprint.response(200, TransactionView())
 @protected_by(Bearer("history"))
 def transaction(transaction_id: UUID) -> dict[str, Any]:
     """One transaction of the member"""
@@ -104,7 +106,7 @@ def transaction(transaction_id: UUID) -> dict[str, Any]:
 
 
 @blueprint.get("/transactions/by-request/<request_id>")
-@blueprint.response(200, RequestOutcomeView)
+@blueprint.response(200, RequestOutcomeView())
 @protected_by(Bearer())
 def by_request(request_id: str) -> dict[str, Any]:
     """What became of a request whose reply was lost
@@ -123,16 +125,20 @@ def by_request(request_id: str) -> dict[str, Any]:
     if refused is None:
         return {"request_id": request_id, "outcome": "accepted", "transaction": found, "refusal": None}
     error = views.refusal(refused, may_see_balance=_may_see_balance(access))
-    refusal = {"code": error.code, "status": error.status, "title": translate(f"error.{error.code}", **error.detail)}
+    refusal = {
+        "code": error.code,
+        "status": error.status,
+        "title": translate(f"error.{error.code}", None, **error.detail),
+    }
     return {"request_id": request_id, "outcome": "refused", "transaction": None, "refusal": refusal}
 
 
 @blueprint.post("/payments")
-@blueprint.arguments(IdempotencyHeader, location="headers")
-@blueprint.arguments(PaymentBody)
-@blueprint.response(201, TransactionView)
+@blueprint.arguments(IdempotencyHeader(), location="headers")
+@blueprint.arguments(PaymentBody())
+@blueprint.response(201, TransactionView())
 @protected_by(Bearer("payment"))
-def pay(headers: Mapping[str, Any], body: Mapping[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
+def pay(headers: Mapping[str, Any], body: Mapping[str, Any]) -> Response:
     """Take a payment from the member, within the mandate they gave
 
     Make the Idempotency-Key and store it before you send. Where the reply is lost, or is 503, send the very same
@@ -152,7 +158,7 @@ def pay(headers: Mapping[str, Any], body: Mapping[str, Any]) -> tuple[dict[str, 
         description=body["description"],
         metadata=body["metadata"],
     )
-    return shown, 201, views.hit_headers(outcome)
+    return json_response(shown, status=201, headers=views.hit_headers(outcome))
 
 
 def _member(access: Access) -> UUID:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -33,6 +33,9 @@ from app.wallet.postings import Accepted, Charge, Outcome, Payment, Posting, Ref
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 Batch = Sequence[tuple[UUID, Posting]]
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
 
 
 class Monies:
@@ -212,7 +215,7 @@ def _control(row: Any) -> Control:
 
 def _document(rows: Iterable[Mapping[str, Any]]) -> str:
     """Rows as one JSON document for json_to_recordset. Text that PostgreSQL cannot hold (NUL) is refused before."""
-    return json.dumps(list(rows), ensure_ascii=False)
+    return _ENCODER.encode(list(rows))
 
 
 def _write(
@@ -275,7 +278,17 @@ def _transaction_row(n: int, new: NewTransaction) -> dict[str, Any]:
 def _transfer_rows(moved: list[NewTransaction]) -> Iterator[dict[str, Any]]:
     for n, new in enumerate(moved, 1):
         for line, transfer in enumerate(new.transfers, 1):
-            yield {"n": n, "transaction_id": str(new.id), "line": line, **asdict(transfer)}
+            yield {
+                "n": n,
+                "transaction_id": str(new.id),
+                "line": line,
+                "money_id": transfer.money_id,
+                "debit_account_id": transfer.debit_account_id,
+                "credit_account_id": transfer.credit_account_id,
+                "amount_yen": transfer.amount_yen,
+                "debit_after_yen": transfer.debit_after_yen,
+                "credit_after_yen": transfer.credit_after_yen,
+            }
 
 
 def _request_rows(batch: Batch, decision: Decision) -> list[dict[str, Any]]:

@@ -3,25 +3,16 @@
 Rows go in as one JSON document per table: measured at 100 rows it costs the client less than arrays or
 executemany, and an array of NULLs needs no cast.
 
-Every statement joins by key. The poster's connection turns sequential scans, hash and merge joins off: a plan
-made while a table was empty would otherwise keep its sequential scan for the life of the connection.
+Every statement joins by key, and the poster's connection is told so.
 """
 
 from __future__ import annotations
 
-CONNECTION_OPTIONS = " ".join(
-    f"-c {setting}"
-    for setting in (
-        "enable_seqscan=off",
-        "enable_hashjoin=off",
-        "enable_mergejoin=off",
-        "jit=off",
-        "lock_timeout=1s",
-        "statement_timeout=10s",
-        "idle_in_transaction_session_timeout=10s",
-        "synchronous_commit=on",
-        "TimeZone=UTC",
-    )
+from app.db import PLANS_BY_KEY
+
+CONNECTION_OPTIONS = (
+    f"{PLANS_BY_KEY} -c lock_timeout=1s -c statement_timeout=10s -c idle_in_transaction_session_timeout=10s"
+    " -c synchronous_commit=on -c TimeZone=UTC"
 )
 
 MONIES = "SELECT id, code FROM money WHERE issuer_id = %(issuer)s"

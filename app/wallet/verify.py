@@ -50,6 +50,15 @@ _CHECKS = {
         SELECT 'transaction ' || t.id || ': ' || t.amount_yen || ', transfers ' || coalesce(sum(f.amount_yen), 0)
           FROM transaction t LEFT JOIN transfer f ON f.transaction_id = t.id AND f.position = t.position
          GROUP BY t.id HAVING t.amount_yen <> coalesce(sum(f.amount_yen), 0) LIMIT 1""",
+    "a transaction names another money, member or shop than its accounts": """
+        SELECT 'transaction ' || t.id
+          FROM transaction t
+          JOIN transfer f ON f.transaction_id = t.id
+          JOIN account a ON a.id IN (f.debit_account_id, f.credit_account_id)
+          LEFT JOIN wallet w ON w.id = a.wallet_id
+         WHERE a.money_id <> t.money_id OR a.issuer_id <> t.issuer_id
+            OR (a.shop_id IS NOT NULL AND a.shop_id IS DISTINCT FROM t.shop_id)
+            OR (w.id IS NOT NULL AND w.member_id IS DISTINCT FROM t.member_id) LIMIT 1""",
     "positions have a gap, or the head is not at their end": """
         SELECT 'issuer ' || h.issuer_id || ': head ' || h.position || ', last ' || coalesce(max(t.position), 0)
                || ', transactions ' || count(t.id)

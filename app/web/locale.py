@@ -12,6 +12,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from babel import Locale
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import Translations
@@ -24,6 +25,8 @@ from app.web.protection import Public, protected_by
 
 LOCALES = ("ja", "en")
 COOKIE = "kumiai_lang"
+
+_PARSED = {code: Locale.parse(code) for code in LOCALES}  # parsing one takes longer than all else about it
 
 _OWN_TRANSLATIONS = Path(__file__).parent / "translations"
 
@@ -69,13 +72,13 @@ def current_locale() -> str:
     return locale.language if locale is not None and locale.language in LOCALES else "ja"
 
 
-def _choose(default: str) -> str:
+def _choose(default: str) -> Locale:
     if not has_request_context():
-        return default
-    asked = g.get("ui_locale") or request.cookies.get(COOKIE)
-    if asked in LOCALES:
-        return str(asked)
-    return request.accept_languages.best_match(LOCALES) or default
+        return _PARSED[default]
+    asked = g.get("ui_locale") or ("Cookie" in request.headers and request.cookies.get(COOKIE))
+    if asked not in LOCALES:
+        asked = request.accept_languages.best_match(LOCALES) if "Accept-Language" in request.headers else None
+    return _PARSED[asked or default]
 
 
 def prefer(locales: str | None) -> None:

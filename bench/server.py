@@ -1,0 +1,72 @@
+"""The web server as production runs it (granian, WSGI, two workers), and wrk against it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from app.serve import granian_command
+
+HERE = Path(__file__).parent
+WORKERS, THREADS, CONNECTIONS = 2, 32, 64
+
+
+@contextmanager
+def serving(target: str, *, path: str, env: dict[str, str]) -> Iterator[str]:
+    """Serve a WSGI callable for the length of the block; yields its address."""
+    port = _free_port()
+    command = granian_command(target, host="127.0.0.1", port=port, workers=WORKERS, threads=THREADS)
+    server = subprocess.Popen(command, env={**os.environ, **env}, start_new_session=True)
+    try:
+        _wait_until_it_answers(f"http://127.0.0.1:{port}{path}", server)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(30)
+
+
+def wrk(address: str, script: str, *, seconds: int, env: dict[str, str] | None = None) -> dict[str, Any]:
+    """Drive `address` with 64 connections; what wrk measured."""
+    done = subprocess.run(
+        ["wrk", "-t", "2", "-c", str(CONNECTIONS), "-d", f"{seconds}s", "-s", str(HERE / script), address],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **(env or {})},
+        check=True,
+    )
+    for line in done.stdout.splitlines():
+        if line.startswith("RESULT "):
+            result: dict[str, Any] = json.loads(line.removeprefix("RESULT "))
+            return result
+    raise RuntimeError(done.stdout + done.stderr)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_it_answers(url: str, server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            raise RuntimeError(f"the server ended with status {server.returncode}")
+        try:
+            urllib.request.urlopen(url, timeout=2)  # our own loopback address
+            return
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.05)
+    raise RuntimeError(f"{url} does not answer")
