@@ -105,7 +105,7 @@ def _transactions() -> Select[*tuple[Any, ...]]:
         Transaction.created_at,
         Transaction.request_id,
         Transaction.description,
-        Transaction.extra,
+        Transaction.extra.label("extra"),  # its column is called metadata
         Transaction.reverses,
         Transaction.taken_at,
         Request.answer,
