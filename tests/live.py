@@ -1,0 +1,214 @@
+"""The product as it runs: server, worker and member page as processes of their own, over a database of their own.
+
+Tests drive them over real HTTP. `Live.app` is the same application in this process, for the factories only.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+from uuid import UUID
+
+import requests
+from flask import Flask
+
+from app.db import dispose, transaction
+from app.factory import create_app
+from app.member.service import register_member
+from app.messaging import maildir
+from app.mypage.settings import MypageSettings
+from app.oauth.clients import register_client
+from app.serve import granian_command
+from app.settings import Settings
+from app.wallet import ledger
+from tests import factories
+
+ROOT = Path(__file__).parent.parent
+PASSWORD = "きのう見た学食の献立"
+READY_WITHIN_S = 30
+
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class Person:
+    """A member who can sign in."""
+
+    id: UUID
+    email: str
+    password: str = PASSWORD
+
+
+@dataclass(frozen=True)
+class Live:
+    """Where everything answers, and the settings it was started with."""
+
+    app: Flask
+    settings: Settings
+    mypage: MypageSettings
+
+    @property
+    def url(self) -> str:
+        return self.settings.issuer_url
+
+    def register(self, *, family_name: str = "組合", given_name: str = "花子") -> Person:
+        """A member with an address of its own."""
+        email = f"{secrets.token_hex(6)}@example.ac.jp"
+        with self.app.app_context(), transaction():
+            id_ = register_member(email=email, password=PASSWORD, family_name=family_name, given_name=given_name)
+        return Person(id=id_, email=email)
+
+    def mailed_code(self, email: str, *, after: int = 0) -> str:
+        """The six digits of the newest mail to an address, once the worker has delivered more than `after` of them."""
+        mailbox = Path(self.settings.mail_url.removeprefix("maildir:"))
+
+        def look() -> str | None:
+            texts = [kept.text for kept in maildir.read(mailbox) if kept.to == email]
+            return texts[0] if len(texts) > after else None
+
+        found = re.search(r"^\s*([0-9]{6})\s*$", eventually(look), re.MULTILINE)
+        assert found
+        return found[1]
+
+
+def eventually(look: Callable[[], Found | None], *, within_s: float = READY_WITHIN_S) -> Found:
+    """What `look` finds as soon as it finds something; an assertion error when it does not in time."""
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        if (found := look()) is not None:
+            return found
+        time.sleep(0.02)
+    raise AssertionError("waited in vain")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def live(settings: Settings, *, directory: Path) -> Iterator[Live]:
+    """Everything started over the (migrated, empty) database of `settings`; stopped again at the end."""
+    settings = replace(
+        settings,
+        environment="development",
+        issuer_url=f"http://localhost:{free_port()}",
+        mypage_url=f"http://localhost:{free_port()}",
+        mail_url=f"maildir:{directory / 'mailbox'}",
+        sms_url=f"maildir:{directory / 'mailbox'}",
+        instance_path=directory,
+    )
+    with ExitStack() as stack:
+        app = stack.enter_context(_application(settings))
+        mypage = MypageSettings(
+            key=secrets.token_bytes(32),
+            client_secret=_register_mypage(app, settings),
+            issuer_url=settings.issuer_url,
+            url=settings.mypage_url,
+        )
+        env = {**_server_env(settings), **mypage_env(mypage)}
+        worker = [sys.executable, "-c", "from app.cli import main; main()", "worker"]
+        stack.enter_context(process(worker, env=env, log=directory / "worker.log"))
+        for target, url in (("wsgi:app", settings.issuer_url), ("wsgi:mypage", mypage.url)):
+            stack.enter_context(served(target, url, env=env, log=directory / f"{target[5:]}.log"))
+        yield Live(app=app, settings=settings, mypage=mypage)
+
+
+@contextmanager
+def served(target: str, url: str, *, env: Mapping[str, str], log: Path) -> Iterator[None]:
+    """A WSGI callable served the way production does, once it answers."""
+    port = int(url.rsplit(":", 1)[1])
+    command = granian_command(target, host="127.0.0.1", port=port, workers=1, threads=16)
+    with process(command, env=env, log=log) as running:
+        eventually(lambda: _answers(url, running, log) or None)
+        yield
+
+
+@contextmanager
+def process(command: list[str], *, env: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A child process for as long as the block lasts."""
+    with log.open("ab") as output:
+        running = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **env}, stdout=output, stderr=output)
+    try:
+        yield running
+    finally:
+        running.terminate()
+        try:
+            running.wait(timeout=15)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            running.wait()
+
+
+def mypage_env(mypage: MypageSettings) -> dict[str, str]:
+    """The settings of a member page as its process reads them."""
+    return {
+        "KUMIAI_ISSUER_URL": mypage.issuer_url,
+        "KUMIAI_MYPAGE_URL": mypage.url,
+        "KUMIAI_MYPAGE_KEY": _base64(mypage.key),
+        "KUMIAI_MYPAGE_CLIENT_SECRET": mypage.client_secret,
+    }
+
+
+def _server_env(settings: Settings) -> dict[str, str]:
+    return {
+        "KUMIAI_ENV": settings.environment,
+        "DATABASE_URL": settings.database_url,
+        "KUMIAI_SECRET_KEY": _base64(settings.secret_key),
+        "KUMIAI_SEALING_KEY": _base64(settings.sealing_key),
+        "KUMIAI_CARD_PEPPER": _base64(settings.card_pepper),
+        "KUMIAI_ISSUER_URL": settings.issuer_url,
+        "KUMIAI_MYPAGE_URL": settings.mypage_url,
+        "KUMIAI_MAIL_URL": settings.mail_url,
+        "KUMIAI_SMS_URL": settings.sms_url,
+        "KUMIAI_INSTANCE": str(settings.instance_path),
+    }
+
+
+def _base64(key: bytes) -> str:
+    return base64.b64encode(key).decode()
+
+
+@contextmanager
+def _application(settings: Settings) -> Iterator[Flask]:
+    app = create_app(settings)
+    with app.app_context():
+        factories.issuer(name_ja="みどり大学生協", name_en="Midori University Co-op")
+    yield app
+    ledger.close()
+    with app.app_context():
+        dispose()
+
+
+def _register_mypage(app: Flask, settings: Settings) -> str:
+    with app.app_context(), transaction():
+        _, secret = register_client(
+            client_id="mypage",
+            name_ja="組合員マイページ",
+            name_en="Member page",
+            profile="web",
+            scopes=["openid", "profile", "balance", "history"],
+            redirect_uris=[f"{settings.mypage_url}/callback"],
+        )
+    assert secret is not None
+    return secret
+
+
+def _answers(url: str, running: subprocess.Popen[bytes], log: Path) -> bool:
+    assert running.poll() is None, log.read_text()
+    try:
+        return requests.get(f"{url}/static/icon.svg", timeout=5).ok
+    except requests.ConnectionError:
+        return False
