@@ -1,6 +1,6 @@
 """`kumiai till`: the program at the till.
 
-Exit codes: 0 paid (or everything known), 1 refused, 2 the result is unknown, 3 nothing was taken.
+Exit codes: 0 paid (or everything known), 1 refused, 2 the result of a payment is unknown, 3 nothing was taken.
 """
 
 from __future__ import annotations
@@ -68,11 +68,14 @@ def _run(lang: str, action: Callable[[TillSettings, Till], Ending]) -> None:
                 url=settings.server, client_id=settings.client_id, client_secret=settings.client_secret, lang=lang
             ) as server,
         ):
-            ending = action(settings, Till(spool=spool, server=server, screen=screen))
-    except (SettingMissing, SpoolError, SourceError, ServerError) as error:
-        screen.nothing_taken(error.code, detail=str(error))
-        ending = Ending.NOTHING_TAKEN
-    except KeyboardInterrupt:
-        screen.nothing_taken("stopped")
+            till = Till(spool=spool, server=server, screen=screen)
+            try:
+                ending = action(settings, till)
+            except (SourceError, ServerError, SpoolError) as error:
+                ending = till.give_up(error.code, str(error))
+            except KeyboardInterrupt:
+                ending = till.give_up("stopped")
+    except (SettingMissing, SpoolError) as error:
+        screen.failure(error.code, str(error), unfinished=0)
         ending = Ending.NOTHING_TAKEN
     sys.exit(ending)

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 from importlib.resources import files
+from unicodedata import east_asian_width
 
 import click
 
@@ -50,8 +51,11 @@ class Screen:
         amount = _yen(tap.amount_yen)
         match answer:
             case Accepted():
-                self._banner("green", f"✓ {self._say('paid', amount=_yen(answer.amount_yen))}")
-                click.secho(f"    {self._say('balance', balance=_yen(answer.balance_yen))}", bold=True)
+                self._banner(
+                    "green",
+                    f"✓ {self._say('paid', amount=_yen(answer.amount_yen))}",
+                    f"  {self._say('balance', balance=_yen(answer.balance_yen))}",
+                )
                 click.echo(f"    {self._say('receipt', receipt_no=answer.receipt_no)}")
             case Refused():
                 self._banner("red", f"✗ {self._say('refused', amount=amount)}")
@@ -74,10 +78,10 @@ class Screen:
         click.echo()
         click.echo(f"  {self._say('unfinished_one', last4=tap.card.last4, taken_at=f'{taken_at:%Y-%m-%d %H:%M}')}")
 
-    def nothing_taken(self, code: str, detail: str = "") -> None:
-        """Why no payment was even begun, and what to do."""
+    def failure(self, code: str, detail: str, *, unfinished: int) -> None:
+        """Why it stopped, what that means for the money, and what to do."""
         self._banner("red", f"✗ {self._say(code, detail=detail)}")
-        click.echo(f"    {self._say('nothing_taken')}")
+        click.echo(f"    {self._say('unfinished_left' if unfinished else 'nothing_taken', count=unfinished)}")
         self.cure(code, detail)
         click.echo()
 
@@ -86,12 +90,22 @@ class Screen:
         if f"{code}.cure" in self._sentences:
             click.echo(f"    {self._say(f'{code}.cure', detail=detail)}")
 
-    def _banner(self, colour: str, line: str) -> None:
+    def _banner(self, colour: str, *lines: str) -> None:
+        """A block of colour, so that the result is seen before it is read."""
+        width = max(map(_columns, lines)) + 6
+        ink = "black" if colour == "yellow" else "white"
         click.echo()
-        click.echo("  " + click.style(f" {line} ", fg="black" if colour == "yellow" else "white", bg=colour, bold=True))
+        for line in ("", *lines, ""):
+            block = f"   {line}".ljust(width - _columns(line) + len(line))
+            click.echo(click.style(block, fg=ink, bg=colour, bold=True))
 
     def _say(self, key: str, **values: object) -> str:
         return self._sentences[key].format(**values)
+
+
+def _columns(text: str) -> int:
+    """How wide a terminal draws it: a kana takes two columns."""
+    return sum(2 if east_asian_width(character) in "WF" else 1 for character in text)
 
 
 def _yen(amount_yen: int) -> str:

@@ -39,8 +39,7 @@ class Till:
             self.ask_unfinished()
         card = self._wait_for_card(source, amount_yen, card_timeout_s)
         if card is None:
-            self._screen.nothing_taken("no_card")
-            return Ending.NOTHING_TAKEN
+            return self.give_up("no_card")
         tap = self._spool.put(amount_yen=amount_yen, money=None, card=card)
         self._screen.asking()
         return self._ask(tap)
@@ -55,6 +54,12 @@ class Till:
             self._screen.unfinished_one(tap)
             known &= self._ask(tap) is not Ending.UNKNOWN
         return Ending.ACCEPTED if known else Ending.UNKNOWN
+
+    def give_up(self, code: str, detail: str = "") -> Ending:
+        """Say why it ends here. Only an empty spool makes sure that nothing was paid."""
+        unfinished = len(self._spool.unfinished())
+        self._screen.failure(code, detail, unfinished=unfinished)
+        return Ending.UNKNOWN if unfinished else Ending.NOTHING_TAKEN
 
     def _wait_for_card(self, source: Source, amount_yen: int, timeout_s: float) -> ReadCard | None:
         self._screen.ask_for_card(amount_yen)

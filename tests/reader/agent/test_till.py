@@ -179,6 +179,10 @@ def test_replies_that_stay_lost_leave_the_result_unknown_until_it_is_asked_again
     ((state, _, card, _, answer),) = counter.spooled()
     assert (state, answer) == ("sent", None)
     assert card is not None
+    code, said = counter.run("resend", KUMIAI_TILL_SERVER="http://127.0.0.1:9")
+    assert code == UNKNOWN
+    assert "1 件残っています" in said
+    assert "お支払いは行っていません" not in said
     counter.server_url = live_server.url
     code, said = counter.run("resend")
     assert code == PAID, said
