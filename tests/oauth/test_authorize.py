@@ -298,4 +298,4 @@ def test_the_authorization_endpoint_has_no_cors(
         member.browser.get(spa.address(), headers={"Origin": "https://app.example"}),
         member.browser.options("/oauth/authorize", headers={"Origin": "https://app.example"}),
     ):
-        assert not [name for name in response.headers.keys() if name.startswith("Access-Control")]
+        assert "Access-Control-Allow-Origin" not in response.headers

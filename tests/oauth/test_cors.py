@@ -1,0 +1,79 @@
+"""Which pages of other origins may call the endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from flask import Flask
+
+from tests.oauth.conftest import VERIFIER, Member, ThirdParty
+
+ALLOW = "Access-Control-Allow-Origin"
+
+
+@pytest.fixture
+def spa(new_third_party: Callable[..., ThirdParty]) -> ThirdParty:
+    return new_third_party(profile="spa", redirect_uris=["https://spa.example:8443/done", "http://localhost:5173"])
+
+
+@pytest.mark.parametrize("origin", ["https://spa.example:8443", "http://localhost:5173"])
+@pytest.mark.parametrize("path", ["/oauth/token", "/oauth/revoke", "/oauth/userinfo"])
+def test_a_registered_origin_may_call(app: Flask, spa: ThirdParty, path: str, origin: str) -> None:
+    headers = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+
+    asked = app.test_client().options(path, headers=headers)
+    called = app.test_client().post(path, headers=headers)
+
+    assert asked.status_code in (200, 204)
+    assert asked.headers[ALLOW] == called.headers[ALLOW] == origin
+    assert "POST" in asked.headers["Access-Control-Allow-Methods"]
+    assert "Authorization" in asked.headers["Access-Control-Allow-Headers"]
+    assert "Origin" in called.headers["Vary"]
+    assert "Access-Control-Allow-Credentials" not in called.headers
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://spa.example",
+        "https://spa.example:844",
+        "http://spa.example:8443",
+        "https://evil.example",
+        "https://app.example",
+        "null",
+        "*",
+        "https://spa.example:8443/done",
+        "https://%",
+        "https://spa.example:8443\0",
+    ],
+)
+@pytest.mark.parametrize("path", ["/oauth/token", "/oauth/userinfo"])
+def test_no_other_origin_may(app: Flask, spa: ThirdParty, third_party: ThirdParty, path: str, origin: str) -> None:
+    for method in ("OPTIONS", "POST"):
+        response = app.test_client().open(path, method=method, headers={"Origin": origin})
+        assert ALLOW not in response.headers
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/oauth/jwks.json", "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"],
+)
+def test_keys_and_discovery_are_for_everyone(app: Flask, path: str) -> None:
+    assert app.test_client().get(path).headers[ALLOW] == "*"
+
+
+def test_a_browser_redeems_a_code_from_the_apps_own_page(app: Flask, spa: ThirdParty, member: Member) -> None:
+    form = {
+        "grant_type": "authorization_code",
+        "client_id": spa.id,
+        "code": spa.code(member),
+        "redirect_uri": spa.redirect_uri,
+        "code_verifier": VERIFIER,
+    }
+    headers = {"Origin": "https://spa.example:8443", "Sec-Fetch-Site": "cross-site"}
+
+    response = app.test_client().post("/oauth/token", data=form, headers=headers)
+
+    assert response.status_code == 200
+    assert response.headers[ALLOW] == "https://spa.example:8443"
