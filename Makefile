@@ -23,7 +23,7 @@ bench: $(STAMP)
 	@$(BIN)/python -m bench $(ARGS)
 
 reset: $(STAMP)
-	@$(BIN)/kumiai demo reset
+	@$(BIN)/kumiai reset
 
 $(STAMP): requirements.lock setup.cfg pyproject.toml | check-python
 	@echo "installing the exact versions of requirements.lock into .venv (a minute the first time)"

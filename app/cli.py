@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 import click
 
+from app.settings import SettingsError
+
 _COMMANDS = {
     "dev": "app.supervisor:dev",
+    "reset": "app.supervisor:reset",
     "run": "app.serve:run",
     "mypage": "app.serve:mypage",
     "worker": "app.messaging.worker:worker",
@@ -32,6 +36,12 @@ class LazyGroup(click.Group):
         command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SettingsError as error:
+            raise click.ClickException(str(error)) from None
 
 
 @click.group(cls=LazyGroup)

@@ -8,8 +8,6 @@ and a worker, and stops all of it again: on Ctrl-C, on SIGTERM, when one of them
 from __future__ import annotations
 
 import http.client
-import importlib
-import importlib.util
 import os
 import signal
 import socket
@@ -26,6 +24,7 @@ import click
 from flask import Flask
 
 from app.db import dispose
+from app.demo.seed import PASSWORD, seed
 from app.embedded import EmbeddedPostgres
 from app.factory import TRANSLATIONS, create_app
 from app.instance import Instance, InstanceInUse
@@ -78,6 +77,7 @@ def dev(port: int, mypage_port: int) -> None:
             raise click.ClickException(stop.sentence) from None
 
 
+@click.command()
 def reset() -> None:
     """Forget the demo's data, so that the next start begins again. Raises ClickException while something runs."""
     instance = _instance()
@@ -152,13 +152,11 @@ class Supervisor:
         return postgres.url(DATABASE)
 
     def _programs(self) -> list[Program]:
-        programs = [
+        return [
             Program("server", ("run", "--port", str(self._port)), self._port),
             Program("worker", ("worker",)),
+            Program("mypage", ("mypage", "--port", str(self._mypage_port)), self._mypage_port),
         ]
-        if importlib.util.find_spec("app.mypage.factory"):
-            programs.append(Program("mypage", ("mypage", "--port", str(self._mypage_port)), self._mypage_port))
-        return programs
 
     def _wait_for_answers(self, running: dict[Program, subprocess.Popen[bytes]]) -> None:
         deadline = time.monotonic() + _ANSWER_WITHIN_S
@@ -219,8 +217,7 @@ def _prepare(environment: Mapping[str, str]) -> None:
     app = create_app(Settings.from_env({**os.environ, **environment}))
     with app.app_context():
         try:
-            if importlib.util.find_spec("app.demo.seed"):
-                importlib.import_module("app.demo.seed").seed(environment)
+            seed(environment)
         finally:
             ledger.close()
             dispose()
@@ -255,7 +252,7 @@ def _instance() -> Instance:
 
 def _welcome(environment: Mapping[str, str]) -> str:
     server, mypage = environment["KUMIAI_ISSUER_URL"], environment["KUMIAI_MYPAGE_URL"]
-    return "\n" + _say("dev.welcome", server=server, mypage=mypage)
+    return "\n" + _say("dev.welcome", server=server, mypage=mypage, password=PASSWORD)
 
 
 def _say(key: str, **values: object) -> str:

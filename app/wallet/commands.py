@@ -7,7 +7,7 @@ import time
 
 import click
 
-from app.settings import Settings
+from app.settings import Settings, development_environment
 from app.wallet import verify as verification
 
 
@@ -20,7 +20,7 @@ def ledger() -> None:
 def verify() -> None:
     """Recompute every balance from the transfers; exit status 1 and the first difference where one is wrong."""
     began = time.monotonic()
-    extent, differences = verification.verify(Settings.from_env().database_url)
+    extent, differences = verification.verify(Settings.from_env(development_environment()).database_url)
     took_s = time.monotonic() - began
     click.echo(
         f"{extent.transactions:,} transactions, {extent.transfers:,} transfers, {extent.accounts:,} accounts "

@@ -1,0 +1,194 @@
+"""The demo co-op: members, shops, monies, a card, a till and two clients. Run as often as you like.
+
+What is there already is left as it is: a second run adds nothing and moves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import select, update
+
+from app.db import session, transaction
+from app.demo import demo_card
+from app.ids import secret_hash
+from app.issuer import Issuer
+from app.member import service as members
+from app.member.models import Member
+from app.oauth.clients import register_client
+from app.oauth.models import OAuthClient
+from app.reader import service as reader
+from app.wallet import ledger, setup
+from app.wallet.models import Money, Shop
+from app.wallet.postings import Accepted, Charge
+
+PASSWORD = "kumiai-demo"  # noqa: S105  # the demo's, printed by `make run`
+DEMO_APP_URL = "http://localhost:8010"
+"""Where `kumiai demo app` waits for its authorization code."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoMember:
+    email: str
+    family_name: str
+    given_name: str
+    locale: str
+    balances: Mapping[str, int]
+    """Yen paid in at the start, by money."""
+
+
+HANAKO = DemoMember(
+    email="hanako@example.ac.jp",
+    family_name="組合",
+    given_name="花子",
+    locale="ja",
+    balances={"base": 3_000, "meal": 5_000, "textbook": 12_000},
+)
+TARO = DemoMember(
+    email="taro@example.ac.jp", family_name="生協", given_name="太郎", locale="ja", balances={"base": 500, "meal": 800}
+)
+ALICE = DemoMember(
+    email="alice@example.ac.jp", family_name="Smith", given_name="Alice", locale="en", balances={"meal": 2_000}
+)
+MEMBERS = (HANAKO, TARO, ALICE)
+
+_MONIES = (
+    ("base", "ベースマネー", "Base money"),
+    ("meal", "学食マネー", "Meal money"),
+    ("textbook", "教科書マネー", "Textbook money"),
+)
+_SHOPS = (
+    ("canteen", "中央食堂", "Central Canteen", ("base", "meal")),
+    ("bookstore", "書籍購買部", "Bookstore", ("base", "textbook")),
+)
+
+
+def seed(secrets: Mapping[str, str]) -> None:
+    """Make what is missing. `secrets` holds KUMIAI_…_CLIENT_SECRET of each client, and KUMIAI_MYPAGE_URL."""
+    with transaction():
+        issuer_id = _issuer()
+    with transaction():
+        monies = {
+            code: setup.open_money(issuer_id=issuer_id, code=code, name_ja=name_ja, name_en=name_en, position=position)
+            for position, (code, name_ja, name_en) in enumerate(_MONIES)
+        }
+        shops = {code: _shop(issuer_id, code, monies) for code, *_ in _SHOPS}
+        ids = {member.email: _member(issuer_id, member, list(monies.values())) for member in MEMBERS}
+        _clients(secrets, list(shops.values()))
+        reader.register_terminal(
+            shop_id=shops["canteen"].id, client_id="till_canteen", name="中央食堂 1番レジ", default_money="meal"
+        )
+        reader.register_card(member_id=ids[HANAKO.email], idm=demo_card.IDM, blocks=demo_card.fcf_blocks())
+    for member in MEMBERS:
+        for money, amount_yen in member.balances.items():
+            _pay_in(ids[member.email], member.email, money, amount_yen)
+
+
+def _issuer() -> UUID:
+    known: UUID | None = session().scalar(select(Issuer.id))
+    if known is not None:
+        return known
+    issuer = Issuer(name_ja="くみあい大学生協", name_en="Kumiai University Co-op", default_max_per_payment_yen=3_000)
+    session().add(issuer)
+    session().flush()
+    return issuer.id
+
+
+def _shop(issuer_id: UUID, code: str, monies: Mapping[str, Money]) -> Shop:
+    _, name_ja, name_en, accepts = next(shop for shop in _SHOPS if shop[0] == code)
+    return setup.open_shop(
+        issuer_id=issuer_id, code=code, name_ja=name_ja, name_en=name_en, accepts=[monies[money] for money in accepts]
+    )
+
+
+def _member(issuer_id: UUID, member: DemoMember, monies: Sequence[Money]) -> UUID:
+    member_id: UUID | None = session().scalar(select(Member.id).where(Member.email == member.email))
+    if member_id is None:
+        member_id = members.register_member(
+            email=member.email,
+            password=PASSWORD,
+            family_name=member.family_name,
+            given_name=member.given_name,
+            locale=member.locale,
+        )
+    for money in monies:
+        setup.open_wallet(issuer_id=issuer_id, member_id=member_id, money=money)
+    return member_id
+
+
+def _clients(secrets: Mapping[str, str], shops: Sequence[Shop]) -> None:
+    _client(
+        "mypage",
+        secret=secrets["KUMIAI_MYPAGE_CLIENT_SECRET"],
+        name_ja="組合員マイページ",
+        name_en="Member page",
+        profile="web",
+        scopes=["openid", "profile", "email", "balance", "history"],
+        redirect_uris=[f"{secrets['KUMIAI_MYPAGE_URL']}/callback"],
+    )
+    _client(
+        "demo_app",
+        secret=secrets["KUMIAI_DEMO_APP_CLIENT_SECRET"],
+        name_ja="学食オーダー(デモ)",
+        name_en="Canteen Order (demo)",
+        profile="web",
+        scopes=["openid", "profile", "balance", "history", "payment", "offline_access"],
+        redirect_uris=[f"{DEMO_APP_URL}/callback"],
+        allowed_shops=[shop.id for shop in shops],
+    )
+    _client(
+        "till_canteen",
+        secret=secrets["KUMIAI_TILL_CLIENT_SECRET"],
+        name_ja="中央食堂 1番レジ",
+        name_en="Central Canteen, till 1",
+        profile="till",
+        scopes=["till"],
+    )
+
+
+def _client(
+    client_id: str,
+    *,
+    secret: str,
+    name_ja: str,
+    name_en: str,
+    profile: str,
+    scopes: Sequence[str],
+    redirect_uris: Sequence[str] = (),
+    allowed_shops: Sequence[UUID] = (),
+) -> None:
+    """Register the client unless it is there, and let it use this instance's own secret and addresses."""
+    if session().get(OAuthClient, client_id) is None:
+        register_client(
+            client_id=client_id,
+            name_ja=name_ja,
+            name_en=name_en,
+            profile=profile,
+            scopes=scopes,
+            redirect_uris=redirect_uris,
+            allowed_shops=allowed_shops,
+        )
+    session().execute(
+        update(OAuthClient)
+        .where(OAuthClient.id == client_id)
+        .values(secret_hash=secret_hash(secret), redirect_uris=list(redirect_uris))
+    )
+
+
+def _pay_in(member_id: UUID, email: str, money: str, amount_yen: int) -> None:
+    request_id = f"seed-{email}-{money}"
+    outcome = ledger.post(
+        Charge(
+            requester="kumiai_demo",
+            request_id=request_id,
+            params_hash=ledger.params_hash({"seed": request_id, "amount_yen": amount_yen}),
+            member_id=member_id,
+            money=money,
+            amount_yen=amount_yen,
+            book="issued_by_cash",
+            description="窓口でのチャージ",
+        )
+    )
+    assert isinstance(outcome, Accepted), outcome
