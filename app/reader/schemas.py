@@ -61,7 +61,7 @@ class TapBody(Schema):
         format="iso",
         validate=validate.Range(min=_EARLIEST, max=_LATEST, error="Must lie between the years 2000 and 2100."),
         metadata={
-            "description": "The terminal's own time of the touch, with its offset (RFC 3339).",
+            "description": "The terminal's own time of the touch, with its offset (RFC 3339); years 2000 to 2099.",
             "example": "2026-11-23T12:34:56.123+09:00",
         },
     )
