@@ -52,7 +52,7 @@ class MaildirSms:
 
 def read(path: Path) -> list[Kept]:
     """What lies in the folder, newest first."""
-    if not path.exists():
+    if not (path / "cur").exists():  # the last of its folders to be made: another process may be at it
         return []
     folder = mailbox.Maildir(path, factory=None)
     kept = [_parse(folder.get_bytes(key)) for key in folder.iterkeys()]

@@ -1,0 +1,115 @@
+"""Sign-in, consent and tokens as a client library sees them that is not Authlib, over real HTTP."""
+
+from __future__ import annotations
+
+import html
+import re
+from urllib.parse import urljoin
+
+import pytest
+import requests
+from requests_oauth2client import AuthorizationResponseError, BearerToken, InvalidGrant, OAuth2Client
+
+from tests import factories
+from tests.live import Live, Person
+
+CALLBACK = "https://app.example/callback"
+
+
+class Browser:
+    """As much of a browser as pages without JavaScript need."""
+
+    def __init__(self, server: Live) -> None:
+        self._server = server
+        self._http = requests.Session()
+
+    def open(self, address: str) -> requests.Response:
+        """Open a page, following redirects and refreshes, up to the client's own address."""
+        response = self._http.get(address, allow_redirects=False, timeout=10)
+        return self._follow(response)
+
+    def send(self, page: requests.Response, **fields: str | list[str]) -> requests.Response:
+        """Send the first form of a page with these fields."""
+        action = re.search(r'<form[^>]*action="([^"]*)"', page.text)
+        token = re.search(r'name="csrf_token" value="([^"]+)"', page.text)
+        assert action, page.text
+        assert token, page.text
+        address = urljoin(page.url, html.unescape(action[1]))
+        response = self._http.post(address, {"csrf_token": token[1], **fields}, allow_redirects=False, timeout=10)
+        return self._follow(response)
+
+    def sign_in(self, page: requests.Response, person: Person) -> requests.Response:
+        page = self.send(page, email=person.email, password=person.password)
+        page = self.send(page, code=self._server.mailed_code(person.email))
+        refresh = re.search(r'http-equiv="refresh" content="0; ?url=([^"]*)"', page.text, re.IGNORECASE)
+        assert refresh, page.text
+        return self.open(urljoin(page.url, html.unescape(refresh[1])))
+
+    def _follow(self, response: requests.Response) -> requests.Response:
+        while "Location" in response.headers:
+            assert response.status_code == 303
+            address = urljoin(response.url, response.headers["Location"])
+            if address.startswith(CALLBACK):
+                return response
+            response = self._http.get(address, allow_redirects=False, timeout=10)
+        return response
+
+
+@pytest.fixture(scope="module")
+def client(live_server: Live) -> OAuth2Client:
+    with live_server.app.app_context():
+        shop_id = factories.shop(accepts=[factories.money()])
+        registered = factories.oauth_client(redirect_uris=[CALLBACK], allowed_shops=[shop_id])
+    return OAuth2Client.from_discovery_endpoint(
+        issuer=live_server.url,
+        client_id=registered.id,
+        client_secret=registered.secret,
+        redirect_uri=CALLBACK,
+        id_token_signed_response_alg="ES256",
+        testing=True,  # the server of the test is on this machine, without TLS
+    )
+
+
+def test_from_discovery_to_revocation(live_server: Live, client: OAuth2Client) -> None:
+    person, browser = live_server.register(), Browser(live_server)
+    asked = client.authorization_request(scope="openid email balance history payment offline_access", max_age=3600)
+
+    page = browser.sign_in(browser.open(str(asked)), person)
+    assert "アクセス許可" in page.text
+    back = browser.send(page, decision="allow", permission=["balance", "payment"], max_per_payment_yen="450")
+    answer = asked.validate_callback(back.headers["Location"])  # state and iss
+    tokens = client.authorization_code(answer, validate=True)  # PKCE; then iss, aud, nonce, at_hash, signature
+
+    assert isinstance(tokens, BearerToken)
+    assert tokens.id_token is not None
+    assert tokens.id_token.sub == str(person.id)
+    assert tokens.scope == "openid email balance payment offline_access"
+    assert tokens.authorization_details[0]["max_per_payment_yen"] == 450
+    assert client.userinfo(tokens)["email"] == person.email
+
+    refreshed = client.refresh_token(tokens)
+    assert refreshed.refresh_token != tokens.refresh_token
+    assert client.userinfo(refreshed)["sub"] == str(person.id)
+
+    assert client.revoke_refresh_token(refreshed)
+    with pytest.raises(InvalidGrant):
+        client.refresh_token(refreshed)
+
+
+def test_a_denial_and_a_second_visit(live_server: Live, client: OAuth2Client) -> None:
+    person, browser = live_server.register(), Browser(live_server)
+
+    asked = client.authorization_request(scope="openid balance")
+    denied = browser.send(browser.sign_in(browser.open(str(asked)), person), decision="cancel")
+    with pytest.raises(AuthorizationResponseError) as refusal:
+        asked.validate_callback(denied.headers["Location"])
+    assert refusal.value.error == "access_denied"
+
+    again = client.authorization_request(scope="openid balance")
+    allowed = browser.send(browser.open(str(again)), decision="allow", permission=["balance"])
+    tokens = client.authorization_code(again.validate_callback(allowed.headers["Location"]), validate=True)
+    assert tokens.scope == "openid balance"
+
+    third = client.authorization_request(scope="openid balance", prompt="none")
+    straight = browser.open(str(third))
+    assert third.validate_callback(straight.headers["Location"]).code
