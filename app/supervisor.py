@@ -21,18 +21,17 @@ from pathlib import Path
 from types import FrameType
 
 import click
-from flask import Flask
 
 from app.db import dispose
 from app.demo.seed import PASSWORD, seed
 from app.embedded import EmbeddedPostgres
-from app.factory import TRANSLATIONS, create_app
+from app.factory import create_app
 from app.instance import Instance, InstanceInUse
 from app.launcher import STOP_WITHIN_S
 from app.migrate import upgrade
 from app.settings import Settings
 from app.wallet import ledger
-from app.web import locale
+from app.web.terminal import say
 
 DATABASE = "kumiai"
 
@@ -64,14 +63,14 @@ def dev(port: int, mypage_port: int) -> None:
     """Run everything on this machine, for development and for trying it out."""
     for each, option in ((port, "KUMIAI_PORT"), (mypage_port, "KUMIAI_MYPAGE_PORT")):
         if not _free(each):
-            raise click.ClickException(_say("dev.port_taken", port=each, variable=option))
+            raise click.ClickException(say("dev.port_taken", port=each, variable=option))
     instance = _instance()
     supervisor = Supervisor(instance, port=port, mypage_port=mypage_port)
     try:
         with instance.in_use():
             supervisor.run()
     except InstanceInUse:
-        raise click.ClickException(_say("dev.in_use", path=instance.path)) from None
+        raise click.ClickException(say("dev.in_use", path=instance.path)) from None
     except Stop as stop:
         if stop.sentence:
             raise click.ClickException(stop.sentence) from None
@@ -85,8 +84,8 @@ def reset() -> None:
         with instance.in_use():
             instance.forget()
     except InstanceInUse:
-        raise click.ClickException(_say("dev.in_use", path=instance.path)) from None
-    click.echo(_say("dev.forgotten"))
+        raise click.ClickException(say("dev.in_use", path=instance.path)) from None
+    click.echo(say("dev.forgotten"))
 
 
 class Supervisor:
@@ -103,10 +102,10 @@ class Supervisor:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._ask_to_stop)
         with ExitStack() as stack:
-            click.echo(_say("dev.database"))
+            click.echo(say("dev.database"))
             environment = self._environment(stack)
             self._unless_asked()
-            click.echo(_say("dev.data"))
+            click.echo(say("dev.data"))
             _prepare(environment)
             self._unless_asked()
             self._instance.publish(environment)
@@ -122,7 +121,7 @@ class Supervisor:
 
     def _unless_asked(self) -> None:
         if self._asked_to_stop:
-            click.echo(_say("dev.stopping"))
+            click.echo(say("dev.stopping"))
             raise Stop
 
     def _environment(self, stack: ExitStack) -> dict[str, str]:
@@ -147,7 +146,7 @@ class Supervisor:
         try:
             postgres = stack.enter_context(EmbeddedPostgres(self._instance.postgres))
         except subprocess.SubprocessError as error:
-            raise Stop(_say("dev.no_database", log=self._instance.postgres / "log", error=error)) from error
+            raise Stop(say("dev.no_database", log=self._instance.postgres / "log", error=error)) from error
         postgres.create_database(DATABASE)
         return postgres.url(DATABASE)
 
@@ -164,14 +163,14 @@ class Supervisor:
             while program.port is not None and not _answers(program.port):
                 self._look_after(running)
                 if time.monotonic() > deadline:
-                    raise Stop(_say("dev.no_answer", program=program.name, port=program.port))
+                    raise Stop(say("dev.no_answer", program=program.name, port=program.port))
 
     def _look_after(self, running: dict[Program, subprocess.Popen[bytes]]) -> None:
         """One look at what runs. Raises Stop."""
         self._unless_asked()
         for program, process in running.items():
             if process.poll() is not None:
-                raise Stop(_say("dev.ended", program=program.name, code=process.returncode))
+                raise Stop(say("dev.ended", program=program.name, code=process.returncode))
         time.sleep(_LOOK_EVERY_S)
 
 
@@ -252,13 +251,4 @@ def _instance() -> Instance:
 
 def _welcome(environment: Mapping[str, str]) -> str:
     server, mypage = environment["KUMIAI_ISSUER_URL"], environment["KUMIAI_MYPAGE_URL"]
-    return "\n" + _say("dev.welcome", server=server, mypage=mypage, password=PASSWORD)
-
-
-def _say(key: str, **values: object) -> str:
-    """A sentence for the terminal, in English where LANG asks for it."""
-    app = Flask(__name__)
-    locale.init_app(app, directories=[TRANSLATIONS], default="ja", time_zone="Asia/Tokyo")
-    with app.app_context():
-        language = "en" if os.environ.get("LANG", "").startswith("en") else "ja"
-        return locale.translate(key, locale=language, **values)
+    return "\n" + say("dev.welcome", server=server, mypage=mypage, password=PASSWORD)

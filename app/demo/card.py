@@ -16,6 +16,7 @@ from nfc.clf import ContactlessFrontend, LocalTarget
 from nfc.tag.tt3 import Type3TagEmulation
 
 from app.demo import demo_card
+from app.web.terminal import say
 
 SYSTEM = 0xFE00
 SERVICE = 0x1A8B
@@ -112,13 +113,10 @@ def card(idm: str, student_id: str, port: int) -> None:
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--student-id") from error
     try:
-        click.echo(f"A student card (number …{idm[-4:]}, student id {student_id}) lies on the reader, UDP port {port}.")
-        click.echo("In another terminal: kumiai till sale 380   (Ctrl-C takes the card away)")
-        emulate(idm=idm, blocks=blocks, port=port, on_read=lambda: click.echo("read by a till"))
+        click.echo(say("demo.card.here", last4=idm[-4:], student_id=student_id, port=port))
+        emulate(idm=idm, blocks=blocks, port=port, on_read=lambda: click.echo(say("demo.card.read")))
     except PortTaken:
-        raise click.ClickException(
-            f"UDP port {port} is taken, perhaps by another emulated card; stop it, or choose another with --port"
-        ) from None
+        raise click.ClickException(say("demo.card.port_taken", port=port)) from None
     except KeyboardInterrupt:
         pass
-    click.echo("The card was taken away.")
+    click.echo(say("demo.card.gone"))

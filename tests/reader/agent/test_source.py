@@ -158,5 +158,5 @@ def test_ctrl_c_takes_the_card_away() -> None:
     with card_on_reader(idm=IDM, port=free_udp_port()) as card:
         card.send_signal(signal.SIGINT)
         assert card.stdout is not None
-        assert card.stdout.read().endswith("The card was taken away.\n")
+        assert card.stdout.read().endswith("カードを外しました\n")
         assert card.wait() == 0

@@ -50,6 +50,7 @@ class Counter:
             "KUMIAI_TILL_READER": f"udp:localhost:{self.port}",
             "KUMIAI_TILL_SPOOL": str(self.spool),
             "LANG": "ja_JP.UTF-8",
+            "PYTHONUTF8": "1",
             **changes,
         }
 
@@ -60,7 +61,7 @@ class Counter:
             env=self.env(**env),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
+            encoding="utf-8",
         )
 
     def run(self, *arguments: str, **env: str) -> tuple[int, str]:
