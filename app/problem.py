@@ -51,6 +51,7 @@ def problem(
     detail = detail or {}
     doc_url = f"{current_app.config['KUMIAI_ISSUER_URL']}/docs/errors/{code}"
     body: dict[str, Any] = {
+        **detail,
         "type": doc_url,
         "title": translate(f"error.{code}", **detail),
         "status": status,
@@ -58,7 +59,6 @@ def problem(
         "code": code,
         "request_id": request_id(),
         "doc_url": doc_url,
-        **detail,
     }
     if errors:
         body["errors"] = errors

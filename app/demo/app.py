@@ -38,9 +38,8 @@ def app(amount: int, browser: bool) -> None:
     endpoints = requests.get(f"{issuer}/.well-known/openid-configuration", timeout=TIMEOUT_S).json()
     verifier, state = secrets.token_urlsafe(48), secrets.token_urlsafe(16)
     link = endpoints["authorization_endpoint"] + "?" + urlencode(_authorization_request(verifier, state))
-    click.echo(
-        f"Open this, sign in, and choose what the app may do / 開いてログインし、許可する内容を選んでください:\n\n{link}\n"
-    )
+    click.echo("Open this, sign in, and choose what the app may do /")
+    click.echo(f"次のページを開いてログインし、許可する内容を選んでください:\n\n{link}\n")
     if browser:
         webbrowser.open(link)
     answer = _wait_for_callback()

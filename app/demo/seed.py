@@ -125,7 +125,7 @@ def _clients(secrets: Mapping[str, str], shops: Sequence[Shop]) -> None:
         name_ja="組合員マイページ",
         name_en="Member page",
         profile="web",
-        scopes=["openid", "profile", "email", "balance", "history"],
+        scopes=["openid", "profile", "balance", "history", "offline_access"],
         redirect_uris=[f"{secrets['KUMIAI_MYPAGE_URL']}/callback"],
     )
     _client(

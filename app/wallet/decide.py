@@ -112,7 +112,7 @@ def _repeated(
     else:
         return None
     if known_hash != posting.params_hash:
-        return Refused(code="request_id_conflict", detail={"request_id": posting.request_id})
+        return Refused(code="request_id_conflict", detail={"idempotency_key": posting.request_id})
     if past is not None:
         return past.outcome
     assert earlier is not None

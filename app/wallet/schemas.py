@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import INCLUDE, Schema, ValidationError, fields, validate
 
 from app.money import MAX_AMOUNT_YEN
 
@@ -208,7 +208,13 @@ class RequestOutcomeView(Schema):
 
 
 class ProblemView(Schema):
-    """A refusal (RFC 9457): `code` is stable, the sentences are in the language of Accept-Language."""
+    """A refusal (RFC 9457): `code` is stable, the sentences are in the language of Accept-Language.
+
+    What the sentences quote (`max_yen`, `money`, …) stands beside them as members of its own.
+    """
+
+    class Meta:
+        unknown = INCLUDE
 
     type = fields.String(required=True, metadata={"format": "uri", "description": "The page about this error."})
     title = fields.String(required=True, metadata={"description": "What happened.", "example": "残高が足りません"})
