@@ -199,7 +199,7 @@ def _register_mypage(app: Flask, settings: Settings) -> str:
             name_ja="組合員マイページ",
             name_en="Member page",
             profile="web",
-            scopes=["openid", "profile", "balance", "history"],
+            scopes=["openid", "profile", "balance", "history", "offline_access"],
             redirect_uris=[f"{settings.mypage_url}/callback"],
         )
     assert secret is not None

@@ -24,7 +24,7 @@ from app.mypage.errors import ServerAway, SignInFailed
 from app.mypage.session import Attempt, Tokens
 from app.mypage.settings import MypageSettings
 
-SCOPES = "openid profile balance history"
+SCOPES = "openid profile balance history offline_access"  # the last brings the refresh token
 TIMEOUT_S = 10
 _LEEWAY_S = 60
 """How far the two hosts' clocks may be apart."""

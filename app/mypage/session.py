@@ -24,8 +24,8 @@ LIFE = timedelta(hours=12)
 """A cookie opens this long after it was last written. A renewal of the tokens writes it again."""
 
 
-class _Seal:
-    """Stands where Flask expects a signing serializer."""
+class Seal:
+    """Encrypts and opens what a cookie holds. Stands where Flask expects a signing serializer."""
 
     def __init__(self, key: bytes) -> None:
         self._fernet = Fernet(base64.urlsafe_b64encode(key))
@@ -44,10 +44,10 @@ class _Seal:
 class SealedSession(SecureCookieSessionInterface):
     """Flask's cookie session, encrypted."""
 
-    def __init__(self, key: bytes) -> None:
-        self._seal = _Seal(key)
+    def __init__(self, seal: Seal) -> None:
+        self._seal = seal
 
-    def get_signing_serializer(self, app: Flask) -> _Seal:  # type: ignore[override]  # the two methods used of it
+    def get_signing_serializer(self, app: Flask) -> Seal:  # type: ignore[override]  # the two methods used of it
         return self._seal
 
 
@@ -110,4 +110,4 @@ def init_app(app: Flask, settings: MypageSettings) -> None:
         SESSION_COOKIE_SECURE=settings.https,
         PERMANENT_SESSION_LIFETIME=LIFE,
     )
-    app.session_interface = SealedSession(settings.derived_key("session"))
+    app.session_interface = SealedSession(Seal(settings.derived_key("session")))
