@@ -89,6 +89,21 @@ def test_trap_3_a_family_revoked_while_it_is_refreshed_has_no_survivor(
     assert living(third_party.id) == 0
 
 
+def test_a_token_revoked_while_it_is_refreshed_has_no_surviving_successor(
+    third_party: ThirdParty, member: Member, living: Callable[[str], int]
+) -> None:
+    for _ in range(5):
+        token = third_party.tokens(member, scope="openid offline_access", ticked=[], prompt="consent")["refresh_token"]
+
+        def refresh_or_revoke(number: int, token: str = token) -> TestResponse:
+            if number % 2:
+                return third_party.refresh(token)
+            return third_party.post("/oauth/revoke", token=token)
+
+        assert statuses(at_once(refresh_or_revoke)).keys() <= {200, 400}
+        assert living(third_party.id) == 0
+
+
 def test_twenty_first_consents_make_one_grant(
     app: Flask, third_party: ThirdParty, member: Member, rows: Callable[..., list[Any]]
 ) -> None:

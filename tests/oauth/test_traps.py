@@ -26,6 +26,13 @@ def test_trap_1_what_was_ticked_is_what_the_token_can_do(
     assert rows("SELECT scopes FROM oauth_token WHERE client_id = :id", id=third_party.id) == [(["openid", "balance"],)]
 
 
+def test_trap_1_a_code_gains_nothing_from_what_is_ticked_later(third_party: ThirdParty, member: Member) -> None:
+    early = third_party.code(member, scope="balance history", ticked=["balance"])
+    third_party.code(member, scope="balance history", ticked=["history"])
+
+    assert third_party.redeem(early).get_json()["scope"] == "balance"
+
+
 def test_trap_2_a_code_is_redeemed_once(third_party: ThirdParty, member: Member) -> None:
     code = third_party.code(member)
     first, second = third_party.redeem(code), third_party.redeem(code)
@@ -168,18 +175,20 @@ def test_trap_6_parameters_given_twice_are_refused_at_the_token_endpoint(
     assert "code" in response.get_json()["error_description"]
 
 
+@pytest.mark.parametrize("query", ["code={code}", "grant_type=authorization_code", "scope=balance", "unheard_of=1"])
 def test_trap_6_parameters_in_the_query_are_refused_at_the_token_endpoint(
-    app: Flask, third_party: ThirdParty, member: Member
+    app: Flask, third_party: ThirdParty, member: Member, query: str
 ) -> None:
     form = {
         "grant_type": "authorization_code",
         "client_id": third_party.id,
         "client_secret": third_party.secret,
+        "code": third_party.code(member),
         "redirect_uri": third_party.redirect_uri,
         "code_verifier": VERIFIER,
     }
 
-    response = app.test_client().post(f"/oauth/token?code={third_party.code(member)}", data=form)
+    response = app.test_client().post(f"/oauth/token?{query.format(**form)}", data=form)
 
     assert response.status_code == 400
     assert response.get_json()["error"] == "invalid_request"
