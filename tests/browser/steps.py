@@ -9,12 +9,12 @@ from playwright.sync_api import Page
 from tests.live import Live, Person
 
 
-def give_password(page: Page, person: Person) -> None:
+def give_password(page: Page, live: Live, person: Person) -> None:
     """On the sign-in page."""
     page.get_by_label("メールアドレス").fill(person.email)
     page.get_by_label("パスワード").fill(person.password)
-    page.get_by_role("button", name="ログイン").click()
-    page.wait_for_url("**/login/code**")
+    page.get_by_role("button", name="確認コードを送信").click()
+    page.wait_for_url(f"{live.url}/login/code?**")
 
 
 def give_code(page: Page, live: Live, person: Person) -> None:
@@ -24,13 +24,13 @@ def give_code(page: Page, live: Live, person: Person) -> None:
 
 
 def sign_in(page: Page, live: Live, person: Person) -> None:
-    give_password(page, person)
+    give_password(page, live, person)
     give_code(page, live, person)
 
 
-def allow(page: Page, permissions: Collection[str] = ("balance", "history")) -> None:
+def allow(page: Page, live: Live, permissions: Collection[str] = ("balance", "history")) -> None:
     """On the page アクセス許可: tick these boxes and no others, and allow."""
-    page.wait_for_url("**/oauth/authorize**")
+    page.wait_for_url(f"{live.url}/oauth/authorize?**")
     for box in page.locator("input[name=permission]").all():
         box.set_checked(box.get_attribute("value") in permissions)
     page.get_by_role("button", name="アクセスを許可する").click()
@@ -41,5 +41,5 @@ def enter_mypage(page: Page, live: Live, person: Person) -> None:
     page.goto(live.mypage.url)
     page.get_by_role("link", name="ログイン").click()
     sign_in(page, live, person)
-    allow(page)
+    allow(page, live)
     page.wait_for_url(f"{live.mypage.url}/")
