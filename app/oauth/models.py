@@ -64,8 +64,7 @@ class OAuthGrant(Base):
     client_id: Mapped[str] = mapped_column(ForeignKey("oauth_client.id"))
     scopes: Mapped[list[str]]
     mandate: Mapped[dict[str, Any] | None] = mapped_column(
-        JSONB(none_as_null=True),
-        comment="RFC 9396 authorization detail of type payment, as granted (perhaps lowered)"
+        JSONB(none_as_null=True), comment="RFC 9396 authorization detail of type payment, as granted (perhaps lowered)"
     )
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     last_used_at: Mapped[datetime | None] = mapped_column(comment="written at most every five minutes")

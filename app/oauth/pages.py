@@ -30,7 +30,7 @@ from app.oauth.schemas import CeilingSchema, ConsentForm
 from app.oauth.scopes import in_order
 from app.oauth.server import server
 from app.web.headers import allow_form_redirect_to
-from app.web.locale import current_locale, prefer
+from app.web.locale import COOKIE, current_locale, prefer, translate
 from app.web.protection import Public, protected_by
 
 pages = Blueprint("oauth_pages", __name__, template_folder="templates")
@@ -83,7 +83,8 @@ def decide() -> Answer:
 
 def _visit(oauth_request: OAuthRequest) -> _Visit:
     """Raises OAuth2Error to send back, DomainError to show as a page, or the way to the sign-in page."""
-    prefer(oauth_request.args.get("ui_locales"))
+    if COOKIE not in request.cookies:  # what the member chose on this site counts more
+        prefer(oauth_request.args.get("ui_locales"))
     grant: Code = server().get_consent_grant(oauth_request)
     member = _signed_in(grant)
     client: Client = oauth_request.client
@@ -158,6 +159,7 @@ def _page(visit: _Visit, *, ticked: Collection[str], refusal: InvalidCeiling | N
         member=visit.member,
         shops=server().controls.shops(visit.plan.shops, current_locale()) if "payment" in visit.plan.boxes else [],
         plan=visit.plan,
+        identity=[translate(f"oauth.scope.{scope}") for scope in visit.plan.identity],
         given=visit.given,
         ticked=ticked,
         typed=request.form.get("max_per_payment_yen", visit.plan.ceiling_yen),

@@ -279,6 +279,12 @@ def test_ui_locales_choose_the_language(third_party: ThirdParty, member: Member)
     assert "Allow access" in member.browser.get(third_party.address(ui_locales="fr en-GB ja")).text
 
 
+def test_the_language_chosen_on_this_site_counts_more(third_party: ThirdParty, member: Member) -> None:
+    member.browser.get("/language/ja")
+
+    assert "アクセスを許可する" in member.browser.get(third_party.address(ui_locales="en")).text
+
+
 def test_the_page_may_send_its_form_on_to_the_client_and_nowhere_else(
     third_party: ThirdParty, new_third_party: Callable[..., ThirdParty], member: Member
 ) -> None:

@@ -74,13 +74,13 @@ def test_the_page_names_client_shops_and_member_and_has_a_box_per_permission(
     page = member.browser.get(third_party.address(scope=EVERYTHING))
 
     for sentence in (
-        "試験アプリ が、試験生協 のアカウントへのアクセスを求めています。",
+        "「試験アプリ」が、試験生協のアカウントへのアクセスを求めています。",
         "支払い先: 北食堂",
         "残高の取得",
         "取引履歴の取得",
         "支払い",
         "氏名と表示言語",
-        "試験アプリ を使っていない間も連携が続きます",
+        "「試験アプリ」を使っていない間も連携が続きます",
         "アクセスを許可する",
         "キャンセル",
         "組合 花子",
@@ -255,7 +255,7 @@ def test_a_higher_ceiling_is_asked_anew_and_needs_its_tick(
 
     page = member.browser.get(third_party.address(**higher))
     assert boxes(page) == {"payment": False}
-    assert "1回 ¥500 まで" in given_before(page)
+    assert "1回¥500まで" in given_before(page)
     kept = third_party.tokens(member, ticked=[], **higher)
     raised = third_party.tokens(member, ticked=["payment"], ceiling="1500", **higher)
 

@@ -40,7 +40,7 @@ def test_a_registered_origin_may_call(app: Flask, spa: ThirdParty, path: str, or
         "https://spa.example:844",
         "http://spa.example:8443",
         "https://evil.example",
-        "https://app.example",
+        "https://web-app.example",
         "null",
         "*",
         "https://spa.example:8443/done",
@@ -49,7 +49,10 @@ def test_a_registered_origin_may_call(app: Flask, spa: ThirdParty, path: str, or
     ],
 )
 @pytest.mark.parametrize("path", ["/oauth/token", "/oauth/userinfo"])
-def test_no_other_origin_may(app: Flask, spa: ThirdParty, third_party: ThirdParty, path: str, origin: str) -> None:
+def test_no_other_origin_may(
+    app: Flask, spa: ThirdParty, new_third_party: Callable[..., ThirdParty], path: str, origin: str
+) -> None:
+    new_third_party(profile="web", redirect_uris=["https://web-app.example/cb"])
     for method in ("OPTIONS", "POST"):
         response = app.test_client().open(path, method=method, headers={"Origin": origin})
         assert ALLOW not in response.headers
