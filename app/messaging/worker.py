@@ -55,7 +55,7 @@ class Worker:
         """Deliver until `stop`. A lost database is waited for."""
         while not self._stopping:
             try:
-                with psycopg.connect(self._database_url, autocommit=True) as connection:
+                with _connect(self._database_url) as connection:
                     self._serve(connection)
             except psycopg.OperationalError as error:
                 _log.warning("no database (%s); trying again", type(error).__name__)
@@ -101,6 +101,10 @@ class Worker:
         else:
             _log.info("%s %s delivered (attempt %s)", job.topic, job.id, job.attempts)
             leases.delivered(connection, job)
+
+
+def _connect(database_url: str) -> psycopg.Connection[Any]:
+    return psycopg.connect(database_url, autocommit=True, application_name="kumiai worker")
 
 
 def _wait(connection: psycopg.Connection[Any]) -> None:
