@@ -50,7 +50,7 @@ def _request_hash() -> str:
 
 
 def _query_without_note() -> str:
-    parts = request.query_string.decode("ascii", "replace").split("&")
+    parts = request.query_string.decode().split("&")
     return "&".join(part for part in parts if not part.startswith(f"{NOTE}="))
 
 
