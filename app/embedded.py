@@ -54,6 +54,11 @@ class EmbeddedPostgres:
     ) -> None:
         self._server.stop()
 
+    def start_again(self) -> None:
+        """Start it after a crash. Raises subprocess.SubprocessError while processes of the crashed one linger."""
+        with _plain_locale():
+            self._server.ensure_postgres_running()
+
     @property
     def bin_path(self) -> Path:
         """Where psql, pgbench, pg_dump and the others are."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
@@ -16,8 +15,8 @@ ROOT = Path(__file__).parent.parent
 
 def upgrade(database_url: str) -> None:
     """Run every migration that the database has not had yet."""
-    os.environ["DATABASE_URL"] = database_url
     config = Config()
+    config.attributes["database_url"] = database_url
     config.set_main_option("script_location", str(ROOT / "migrations"))
     command.upgrade(config, "head")
 

@@ -13,7 +13,9 @@ from app.models import metadata
 if context.is_offline_mode():
     raise SystemExit("migrations look at the live database; run them online")
 
-engine = create_engine(sqlalchemy_url(os.environ["DATABASE_URL"]), poolclass=pool.NullPool)
+# given by app/migrate.py; DATABASE_URL where alembic itself is the command
+database_url = context.config.attributes.get("database_url") or os.environ["DATABASE_URL"]
+engine = create_engine(sqlalchemy_url(database_url), poolclass=pool.NullPool)
 with engine.connect() as connection:
     context.configure(
         connection=connection,

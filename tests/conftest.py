@@ -74,12 +74,7 @@ def postgres() -> Iterator[TestServer]:
 def template(postgres: TestServer) -> Iterator[str]:
     """A migrated, empty database to copy from."""
     with postgres.database() as name:
-        before = os.environ.get("DATABASE_URL")
         upgrade(postgres.url(name))
-        if before is None:
-            del os.environ["DATABASE_URL"]
-        else:
-            os.environ["DATABASE_URL"] = before
         yield name
 
 

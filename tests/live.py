@@ -118,7 +118,7 @@ def live(settings: Settings, *, directory: Path) -> Iterator[Live]:
             issuer_url=settings.issuer_url,
             url=settings.mypage_url,
         )
-        env = {**_server_env(settings), **mypage_env(mypage)}
+        env = {**server_env(settings), **mypage_env(mypage)}
         worker = [sys.executable, "-c", "from app.cli import main; main()", "worker"]
         stack.enter_context(process(worker, env=env, log=directory / "worker.log"))
         for target, url in (("wsgi:app", settings.issuer_url), ("wsgi:mypage", mypage.url)):
@@ -127,13 +127,15 @@ def live(settings: Settings, *, directory: Path) -> Iterator[Live]:
 
 
 @contextmanager
-def served(target: str, url: str, *, env: Mapping[str, str], log: Path) -> Iterator[None]:
-    """A WSGI callable served the way production does, once it answers."""
+def served(
+    target: str, url: str, *, env: Mapping[str, str], log: Path, workers: int = 1
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A WSGI callable served the way production does, once it answers; yields the web server."""
     port = int(url.rsplit(":", 1)[1])
-    command = granian_command(target, host="127.0.0.1", port=port, workers=1, threads=16)
+    command = granian_command(target, host="127.0.0.1", port=port, workers=workers, threads=16)
     with process(command, env=env, log=log) as running:
         eventually(lambda: _answers(url, running, log) or None)
-        yield
+        yield running
 
 
 @contextmanager
@@ -162,7 +164,8 @@ def mypage_env(mypage: MypageSettings) -> dict[str, str]:
     }
 
 
-def _server_env(settings: Settings) -> dict[str, str]:
+def server_env(settings: Settings) -> dict[str, str]:
+    """The settings as the server's process reads them."""
     return {
         "KUMIAI_ENV": settings.environment,
         "DATABASE_URL": settings.database_url,
