@@ -10,7 +10,7 @@ from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from app import db, models, openapi, problem
+from app import db, landing, models, openapi, problem
 from app.issuer import NoIssuer, current_issuer
 from app.member import pages as member_pages
 from app.messaging import dev_mailbox
@@ -48,6 +48,7 @@ def create_app(settings: Settings) -> Flask:
     problem.init_app(app)
     protection.init_app(app)
     csrf.init_app(app)
+    landing.init_app(app)
     member_pages.init_app(app)
     dev_mailbox.init_app(app, settings)
     oauth.init_app(app, settings, controls=GrantControls())
