@@ -54,4 +54,10 @@ def run(host: str, port: int, workers: int, threads: int) -> None:
 @click.option("--threads", default=16, show_default=True, help="Requests in hand per process.")
 def mypage(host: str, port: int, workers: int, threads: int) -> None:
     """Serve the member page (マイページ), an OAuth client of the server."""
+    from app.mypage.settings import MypageSettings, MypageSettingsError
+
+    try:
+        MypageSettings.from_env()
+    except MypageSettingsError as error:
+        raise click.ClickException(str(error)) from None
     _serve("wsgi:mypage", host=host, port=port, workers=workers, threads=threads)

@@ -7,7 +7,9 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
 
+from app.cli import main
 from app.mypage.settings import MypageSettings, MypageSettingsError
 from tests.live import ROOT
 
@@ -33,6 +35,13 @@ def test_from_the_environment() -> None:
 def test_a_missing_setting_is_named(name: str) -> None:
     with pytest.raises(MypageSettingsError, match=name):
         MypageSettings.from_env({**GIVEN, name: ""})
+
+
+def test_the_command_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KUMIAI_MYPAGE_KEY", raising=False)
+    said = CliRunner().invoke(main, ["mypage"])
+    assert said.exit_code == 1
+    assert "KUMIAI_MYPAGE_KEY" in said.output
 
 
 @pytest.mark.parametrize("key", ["short", "!", base64.b64encode(b"k" * 31).decode()])
