@@ -14,10 +14,10 @@ from sqlalchemy import select, update
 
 from app.db import transaction
 from app.errors import DomainError
-from app.member import codes
+from app.member import codes, service
 from app.member.errors import WrongCode
 from app.member.models import VerificationCode
-from tests.member.conftest import Person, other_code, register
+from tests.member.conftest import PASSWORD, Person, other_code, register
 
 MANY = 20
 
@@ -86,3 +86,13 @@ def test_codes_are_six_digits_and_differ(app: Flask, person: Person) -> None:
     digits = [issue(app, person.id).digits for _ in range(60)]
     assert all(len(each) == 6 and each.isdecimal() for each in digits)
     assert len(set(digits)) > 50
+
+
+def test_a_code_and_its_mail_are_written_together_or_not_at_all(
+    app: Flask, person: Person, mails: Callable[[str], list[dict[str, str]]]
+) -> None:
+    with app.app_context(), pytest.raises(ZeroDivisionError), transaction():
+        service.begin_sign_in(email=person.email, password=PASSWORD)
+        raise ZeroDivisionError
+    assert mails(person.email) == []
+    assert rows(app, person.id) == []

@@ -411,7 +411,7 @@ class TestSignOut:
         assert is_signed_in(client)
         answer = post(client, "/logout")
         assert (answer.status_code, answer.location) == (303, "/logout")
-        assert "ログアウトしています" in client.get("/logout").text
+        assert "ログアウト済みです" in client.get("/logout").text
         replay = app.test_client()
         replay.set_cookie("kumiai_session", stolen.value)
         assert not is_signed_in(replay)
