@@ -224,25 +224,23 @@ def _write(
     """Send what was decided. Returns the cursor of the positions taken; None where nothing moved."""
     moved = [ruling for ruling in decision.rulings if isinstance(ruling, NewTransaction)]
     requests = _request_rows(batch, decision)
-    parameters = {"issuer": issuer_id, "count": len(moved)}
-
-    def send(statement: str, **documents: Iterable[Mapping[str, Any]]) -> psycopg.Cursor[tuple[Any, ...]]:
-        rows = {name: _document(document) for name, document in documents.items()}
-        return connection.execute(statement, {**parameters, **rows}, prepare=True)
-
-    head = None
-    if moved:
-        head = send(sql.TAKE_POSITIONS)
-        send(sql.INSERT_TRANSACTIONS, transactions=(_transaction_row(n, new) for n, new in enumerate(moved, 1)))
-        send(sql.INSERT_TRANSFERS, transfers=_transfer_rows(moved))
-        send(
-            sql.UPDATE_ACCOUNTS,
-            accounts=({"id": i, "posted_yen": p, "version": v} for i, (p, v) in decision.accounts.items()),
-        )
-        send(sql.UPDATE_WALLETS, totals=({"id": str(i), "total_yen": yen} for i, yen in decision.wallets.items()))
-    if requests:
-        send(sql.INSERT_REQUESTS, requests=requests)
-    return head
+    if not moved:
+        if requests:
+            refused = {"issuer": issuer_id, "requests": _document(requests)}
+            connection.execute(sql.WRITE_REFUSALS, refused, prepare=True)
+        return None
+    parameters = {
+        "issuer": issuer_id,
+        "count": len(moved),
+        "transactions": _document(_transaction_row(n, new) for n, new in enumerate(moved, 1)),
+        "transfers": _document(_transfer_rows(moved)),
+        "accounts": _document(
+            {"id": i, "posted_yen": yen, "version": version} for i, (yen, version) in decision.accounts.items()
+        ),
+        "totals": _document({"id": str(i), "total_yen": yen} for i, yen in decision.wallets.items()),
+        "requests": _document(requests),
+    }
+    return connection.execute(sql.WRITE, parameters, prepare=True)
 
 
 def _transaction_row(n: int, new: NewTransaction) -> dict[str, Any]:
