@@ -21,8 +21,9 @@ from uuid import UUID
 import psycopg
 
 from app.ids import new_id
-from app.wallet.batch import Connection, Monies, post_batch
+from app.wallet.batch import post_batch
 from app.wallet.errors import OutcomeUnknown, RequestInProgress, TemporarilyUnavailable
+from app.wallet.locking import Connection, Monies
 from app.wallet.postings import Outcome, Posting
 from app.wallet.statements import CONNECTION_OPTIONS
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
 
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
 
 from app.web.protection import protection_of
 from tests.conftest import ROOT
@@ -53,3 +55,29 @@ def test_every_view_declares_its_protection(app: Flask) -> None:
         if protection_of(app.view_functions[rule.endpoint]) is None
     ]
     assert not undeclared
+
+
+def test_rooms_stay_small() -> None:
+    """No file over 450 lines, no function over 60 (usually 300 and 10)."""
+    large = []
+    for path in (ROOT / "app").rglob("*.py"):
+        text = path.read_text()
+        if text.count("\n") > 450:
+            large.append(str(path))
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno > 60:
+                large.append(f"{path}:{node.lineno} {node.name}")
+    assert not large
+
+
+def test_every_answer_carries_the_security_headers(app: Flask, client: FlaskClient) -> None:
+    """Every path that takes no argument, whoever asks: pages, refusals, redirects, files."""
+    paths = [rule.rule for rule in app.url_map.iter_rules() if not rule.arguments and "GET" in (rule.methods or ())]
+    assert len(paths) > 10
+    for path in [*paths, "/no/such/page", "/static/kumiai.css"]:
+        with client.get(path) as answer:
+            headers = answer.headers
+        assert "default-src 'none'" in headers["Content-Security-Policy"], path
+        assert "frame-ancestors 'none'" in headers["Content-Security-Policy"], path
+        assert headers["X-Content-Type-Options"] == "nosniff", path
+        assert headers["Referrer-Policy"] == "no-referrer", path

@@ -1,0 +1,14 @@
+"""Rows as JSON documents: how keys and new rows go to PostgreSQL (see statements.py)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
+
+
+def document(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Rows as one JSON document for json_to_recordset. Text that PostgreSQL cannot hold (NUL) is refused before."""
+    return _ENCODER.encode(list(rows))
