@@ -65,7 +65,10 @@ def test_what_was_taken_away_before_the_question_is_not_answered(table: psycopg.
 def test_a_connection_that_died_is_replaced_unnoticed(table: psycopg.Connection, lookup: Lookup) -> None:
     key = _key(table, 2)
     assert lookup.get(key) == (2,)
-    table.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+    table.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
     assert lookup.get(key) == (2,)
 
 
