@@ -56,7 +56,7 @@ class Bearer:
         g.access = access
 
     def describe(self) -> str:
-        return f"bearer token: {self._named}"
+        return f"bearer token: {self._named or 'any'}"
 
 
 def current_access() -> Access:
