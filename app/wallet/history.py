@@ -63,13 +63,17 @@ def by_request(
 ) -> tuple[dict[str, Any] | None, Refused | None]:
     """What became of a request: its transaction, or its refusal. Raises NotFound where it never arrived.
 
-    A client acting for a member finds only what it did for that member.
+    A client acting for a member finds only what it asked for that member.
     """
     where = (Request.requester == requester, Request.request_id == request_id)
     with autocommit().connect() as connection:
-        known = connection.execute(select(Request.refusal, Request.answer).where(*where)).one_or_none()
+        asked = select(Request.member_id, Request.refusal, Request.answer).where(*where)
+        known = connection.execute(asked).one_or_none()
         row = connection.execute(_transactions().where(*where)).one_or_none()
-    if known is None or (member_id and row is not None and row.member_id != member_id):
+    if known is None:
+        raise NotFound
+    owner = known.member_id if row is None else row.member_id
+    if member_id and member_id != owner:
         raise NotFound
     if row is None:
         return None, Refused(code=str(known.refusal), detail=known.answer["detail"])

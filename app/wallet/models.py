@@ -234,6 +234,7 @@ class Request(Base):
     requester: Mapped[str] = mapped_column(primary_key=True)
     request_id: Mapped[str] = mapped_column(primary_key=True)
     issuer_id: Mapped[UUID]
+    member_id: Mapped[UUID | None] = mapped_column(comment="whose value was to move, where the request names one")
     params_hash: Mapped[bytes] = mapped_column(comment="SHA-256 of what was asked, in canonical JSON")
     transaction_id: Mapped[UUID | None] = mapped_column(ForeignKey("transaction.id"))
     refusal: Mapped[str | None] = mapped_column(comment="the error's code")

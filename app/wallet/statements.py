@@ -131,17 +131,19 @@ WITH head AS (
       FROM json_to_recordset(%(totals)s::json) AS r(id uuid, total_yen bigint)
      WHERE w.id = r.id
 ), new_request AS (
-    INSERT INTO request (requester, request_id, issuer_id, params_hash, transaction_id, refusal, answer)
-    SELECT r.requester, r.request_id, %(issuer)s, decode(r.params_hash, 'hex'), r.transaction_id, r.refusal, r.answer
+    INSERT INTO request (requester, request_id, issuer_id, member_id, params_hash, transaction_id, refusal, answer)
+    SELECT r.requester, r.request_id, %(issuer)s, r.member_id, decode(r.params_hash, 'hex'), r.transaction_id,
+           r.refusal, r.answer
       FROM json_to_recordset(%(requests)s::json) AS r(
-           requester text, request_id text, params_hash text, transaction_id uuid, refusal text, answer jsonb)
+           requester text, request_id text, member_id uuid, params_hash text, transaction_id uuid, refusal text,
+           answer jsonb)
 )
 SELECT before, created_at FROM head
 """
 
 WRITE_REFUSALS = """
-INSERT INTO request (requester, request_id, issuer_id, params_hash, refusal, answer)
-SELECT r.requester, r.request_id, %(issuer)s, decode(r.params_hash, 'hex'), r.refusal, r.answer
+INSERT INTO request (requester, request_id, issuer_id, member_id, params_hash, refusal, answer)
+SELECT r.requester, r.request_id, %(issuer)s, r.member_id, decode(r.params_hash, 'hex'), r.refusal, r.answer
   FROM json_to_recordset(%(requests)s::json) AS r(
-       requester text, request_id text, params_hash text, refusal text, answer jsonb)
+       requester text, request_id text, member_id uuid, params_hash text, refusal text, answer jsonb)
 """

@@ -98,6 +98,8 @@ def _request_rows(batch: Sequence[tuple[UUID, Posting]], decision: Decision) -> 
             "request_id": posting.request_id,
             "params_hash": posting.params_hash.hex(),
         }
+        if isinstance(posting, Payment | Charge):
+            row["member_id"] = str(posting.member_id)
         if isinstance(ruling, NewTransaction):
             rows.append({**row, "transaction_id": str(ruling.id), "answer": {"balance_yen": ruling.balance_yen}})
         elif isinstance(ruling, Refused) and not ruling.hit and ruling.code != "request_id_conflict":

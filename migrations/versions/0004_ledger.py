@@ -253,6 +253,12 @@ def upgrade() -> None:
         sa.Column("request_id", sa.Text(), nullable=False),
         sa.Column("issuer_id", sa.Uuid(), nullable=False),
         sa.Column(
+            "member_id",
+            sa.Uuid(),
+            nullable=True,
+            comment="whose value was to move, where the request names one",
+        ),
+        sa.Column(
             "params_hash",
             sa.LargeBinary(),
             nullable=False,

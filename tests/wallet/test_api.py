@@ -264,13 +264,16 @@ def test_a_lost_reply_can_be_asked_for(make: Any) -> None:
 
 
 def test_another_member_of_the_same_client_does_not_find_it(make: Any, app: Flask) -> None:
-    first = make("payment")
-    first.pay(key="mine")
+    first = make("payment", balance_yen=500)
+    assert first.pay(key="paid").status_code == 201
+    assert _refusal(first.pay(key="refused")) == (422, "insufficient_balance")
     with app.app_context():
         second = factories.holder()
         token = factories.access_token(member_id=second.member_id, client_id=first.client_id, scopes=["balance"])
-    answer = first.http.get("/v1/transactions/by-request/mine", headers={"Authorization": f"Bearer {token}"})
-    assert _refusal(answer) == (404, "not_found")
+    for key in ("paid", "refused"):
+        assert first.get(f"/v1/transactions/by-request/{key}").status_code == 200
+        answer = first.http.get(f"/v1/transactions/by-request/{key}", headers={"Authorization": f"Bearer {token}"})
+        assert _refusal(answer) == (404, "not_found")
 
 
 def test_me_says_whom_the_token_acts_for(make: Any) -> None:
