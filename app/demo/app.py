@@ -26,6 +26,14 @@ CALLBACK = f"http://localhost:{PORT}/callback"
 TIMEOUT_S = 10
 WAIT_S = 600
 
+_SEE_THE_TERMINAL = """<!doctype html>
+<html lang="ja"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">
+<title>学食オーダー(デモ)</title>
+<body style="font: 1.125rem/1.7 sans-serif; max-width: 32rem; margin: 15vh auto; padding: 0 1.5rem">
+<p>この画面を閉じ、ターミナルをご覧ください。
+<p lang="en">Please close this page and look at the terminal.
+"""
+
 
 @click.command()
 @click.option("--amount", default=450, show_default=True, help="Yen to take at the canteen.")
@@ -90,11 +98,9 @@ def _wait_for_callback() -> dict[str, str]:
                 return
             answer.update({name: values[0] for name, values in parse_qs(url.query).items()})
             self.send_response(200)
-            self.send_header("Content-Type", "text/plain; charset=utf-8")
+            self.send_header("Content-Type", "text/html; charset=utf-8")
             self.end_headers()
-            self.wfile.write(
-                "この画面を閉じ、ターミナルをご覧ください。 / See the terminal; this page can be closed.".encode()
-            )
+            self.wfile.write(_SEE_THE_TERMINAL.encode())
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the base class's name
             return
