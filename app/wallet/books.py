@@ -22,12 +22,15 @@ class Control:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountState:
-    """An account with its sums. `money_id` is the same on both sides of every transfer."""
+    """An account. `money_id` is the same on both sides of every transfer.
+
+    `posted_yen` is None where nothing has to be judged by it: such an account, a shop's takings or a book, is
+    locked only when the batch is written, so that a shop everybody pays at is held for one statement.
+    """
 
     id: int
     money_id: int
-    posted_yen: int
-    version: int
+    posted_yen: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +89,10 @@ class Books:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewTransfer:
-    """A transfer to be written, with both balances after it."""
+    """A transfer to be written, with both balances after it.
+
+    The balance of an account whose `posted_yen` was not read counts from zero here; what it is at the write is added.
+    """
 
     debit_account_id: int
     credit_account_id: int
@@ -125,11 +131,19 @@ Ruling = NewTransaction | Outcome | SameAs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AccountChange:
+    """By how much a batch changes an account, in how many transfers."""
+
+    account: AccountState
+    change_yen: int
+    transfers: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """One ruling per posting, in order, and the sums as they are afterwards (changed ones only)."""
+    """One ruling per posting, in order, and what changes of the sums."""
 
     rulings: tuple[Ruling, ...]
-    accounts: dict[int, tuple[int, int]]
-    """Account id to (posted_yen, version)."""
+    accounts: tuple[AccountChange, ...]
     wallets: dict[UUID, int]
     """Wallet id to total_yen."""

@@ -13,6 +13,7 @@ from uuid import UUID
 from app.money import MAX_AMOUNT_YEN
 from app.wallet.books import (
     AccountState,
+    AccountChange,
     Books,
     Decision,
     NewTransaction,
@@ -46,12 +47,14 @@ class _Draft:
 
     def __init__(self, books: Books) -> None:
         self.books = books
-        self.accounts: dict[int, tuple[int, int]] = {}
+        self.accounts: dict[int, AccountChange] = {}
         self.wallets: dict[UUID, int] = {}
         self.refunded: set[UUID] = set()
 
     def posted_yen(self, account: AccountState) -> int:
-        return self.accounts[account.id][0] if account.id in self.accounts else account.posted_yen
+        assert account.posted_yen is not None, "nothing is judged by a balance that was not read under its lock"
+        change = self.accounts.get(account.id)
+        return account.posted_yen + change.change_yen if change else account.posted_yen
 
     def total_yen(self, wallet: WalletState) -> int:
         return self.wallets.get(wallet.id, wallet.total_yen)
@@ -72,9 +75,14 @@ class _Draft:
         return after
 
     def _change(self, account: AccountState, change_yen: int) -> int:
-        posted_yen, version = self.accounts.get(account.id, (account.posted_yen, account.version))
-        self.accounts[account.id] = (posted_yen + change_yen, version + 1)
-        return posted_yen + change_yen
+        before = self.accounts.get(account.id)
+        after = AccountChange(
+            account=account,
+            change_yen=change_yen + (before.change_yen if before else 0),
+            transfers=1 + (before.transfers if before else 0),
+        )
+        self.accounts[account.id] = after
+        return after.change_yen + (account.posted_yen or 0)
 
 
 def decide(books: Books, batch: Sequence[tuple[UUID, Posting]]) -> Decision:
@@ -97,7 +105,7 @@ def decide(books: Books, batch: Sequence[tuple[UUID, Posting]]) -> Decision:
             rulings.append(_judge(draft, index, transaction_id, posting))
         except _Refusal as refusal:
             rulings.append(refusal.refused)
-    return Decision(rulings=tuple(rulings), accounts=draft.accounts, wallets=draft.wallets)
+    return Decision(rulings=tuple(rulings), accounts=tuple(draft.accounts.values()), wallets=draft.wallets)
 
 
 def _repeated(

@@ -42,7 +42,7 @@ class Reader:
             parameters,
             sql.LOCK_CONTROLS,
             sql.LOCK_WALLETS,
-            sql.LOCK_ACCOUNTS,
+            sql.LOCK_ACCOUNTS if refunds else sql.ACCOUNTS,  # a refund may not take more than the shop still has
             sql.LOTS,
             sql.SHOPS,
             sql.REQUESTS,
@@ -101,8 +101,8 @@ class Reader:
 
     def _accounts(self, books: Books, rows: list[Any]) -> dict[int, AccountState]:
         by_id = {}
-        for account_id, money_id, posted_yen, version, shop_id, book in rows:
-            account = AccountState(id=account_id, money_id=money_id, posted_yen=posted_yen, version=version)
+        for account_id, money_id, posted_yen, shop_id, book in rows:
+            account = AccountState(id=account_id, money_id=money_id, posted_yen=posted_yen)
             by_id[account_id] = account
             money = self.code_of[money_id]
             if shop_id:
@@ -113,8 +113,8 @@ class Reader:
 
     def _wallets(self, books: Books, wallets: list[Any], lots: list[Any], by_id: dict[int, AccountState]) -> None:
         lots_of: dict[UUID, list[AccountState]] = {}
-        for wallet_id, account_id, money_id, posted_yen, version in lots:
-            lot = AccountState(id=account_id, money_id=money_id, posted_yen=posted_yen, version=version)
+        for wallet_id, account_id, money_id, posted_yen in lots:
+            lot = AccountState(id=account_id, money_id=money_id, posted_yen=posted_yen)
             by_id[account_id] = lot
             lots_of.setdefault(wallet_id, []).append(lot)
         for wallet_id, member_id, money_id, status, total_yen in wallets:

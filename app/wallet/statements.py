@@ -57,9 +57,7 @@ SELECT w.id, w.member_id, w.money_id, w.status, w.total_yen
    FOR NO KEY UPDATE OF w
 """
 
-LOCK_ACCOUNTS = """
-SELECT a.id, a.money_id, a.posted_yen, a.version, a.shop_id, a.book
-  FROM account a
+_NAMED_ACCOUNTS = """
  WHERE a.id = ANY(ARRAY(
         SELECT t.id
           FROM json_to_recordset(%(takings)s::json) AS k(shop_id uuid, money_id int)
@@ -69,14 +67,25 @@ SELECT a.id, a.money_id, a.posted_yen, a.version, a.shop_id, a.book
           FROM json_to_recordset(%(books)s::json) AS k(book text, money_id int)
           JOIN account b ON b.issuer_id = %(issuer)s AND b.book = k.book AND b.money_id = k.money_id
        ))
+"""
+
+# All of a batch's takings and books are locked by one statement in one order, here or at the write, never in part.
+LOCK_ACCOUNTS = f"""
+SELECT a.id, a.money_id, a.posted_yen, a.shop_id, a.book
+  FROM account a {_NAMED_ACCOUNTS}
  ORDER BY a.id
    FOR NO KEY UPDATE
 """
 
 # --- read, in new statements: what another poster committed while we waited for the locks is seen ---
 
+ACCOUNTS = f"""
+SELECT a.id, a.money_id, NULL::bigint, a.shop_id, a.book
+  FROM account a {_NAMED_ACCOUNTS}
+"""
+
 LOTS = """
-SELECT a.wallet_id, a.id, a.money_id, a.posted_yen, a.version
+SELECT a.wallet_id, a.id, a.money_id, a.posted_yen
   FROM json_to_recordset(%(wallets)s::json) AS k(member_id uuid, money_id int)
   JOIN wallet w USING (member_id, money_id)
   JOIN account a ON a.wallet_id = w.id
@@ -93,7 +102,9 @@ SELECT r.requester, r.request_id, r.params_hash, r.refusal, r.answer,
   LEFT JOIN transaction t ON t.id = r.transaction_id
 """
 
-# --- write: one statement, in which every table has its own part ---
+# --- write: what is locked only now, then one statement in which every table has its own part ---
+
+LOCK_ACCOUNTS_TO_WRITE = "SELECT id FROM account WHERE id = ANY(%(late)s::bigint[]) ORDER BY id FOR NO KEY UPDATE"
 
 WRITE = """
 WITH head AS (
@@ -101,6 +112,14 @@ WITH head AS (
        SET position = position + %(count)s, created_at = greatest(clock_timestamp(), created_at)
      WHERE issuer_id = %(issuer)s
     RETURNING issuer_id, position - %(count)s AS before, created_at
+), changed_account AS (
+    UPDATE account a
+       SET posted_yen = a.posted_yen + r.change_yen, version = a.version + r.transfers
+      FROM json_to_recordset(%(accounts)s::json) AS r(id bigint, change_yen bigint, transfers bigint, late boolean)
+     WHERE a.id = r.id
+    RETURNING a.id, a.posted_yen - r.change_yen AS before_yen, r.late
+), late AS MATERIALIZED (
+    SELECT id, before_yen FROM changed_account WHERE late
 ), new_transaction AS (
     INSERT INTO transaction (id, issuer_id, position, kind, requester, request_id, member_id, money_id, shop_id,
                              amount_yen, grant_id, terminal_id, card_id, description, metadata, reverses, taken_at,
@@ -116,15 +135,14 @@ WITH head AS (
     INSERT INTO transfer (transaction_id, line, position, money_id, debit_account_id, credit_account_id, amount_yen,
                           debit_after_yen, credit_after_yen)
     SELECT r.transaction_id, r.line, head.before + r.n, r.money_id, r.debit_account_id, r.credit_account_id,
-           r.amount_yen, r.debit_after_yen, r.credit_after_yen
+           r.amount_yen, r.debit_after_yen + coalesce(debit.before_yen, 0),
+           r.credit_after_yen + coalesce(credit.before_yen, 0)
       FROM json_to_recordset(%(transfers)s::json) AS r(
            n int, transaction_id uuid, line smallint, money_id int, debit_account_id bigint,
-           credit_account_id bigint, amount_yen bigint, debit_after_yen bigint, credit_after_yen bigint), head
-), changed_account AS (
-    UPDATE account a
-       SET posted_yen = r.posted_yen, version = r.version
-      FROM json_to_recordset(%(accounts)s::json) AS r(id bigint, posted_yen bigint, version bigint)
-     WHERE a.id = r.id
+           credit_account_id bigint, amount_yen bigint, debit_after_yen bigint, credit_after_yen bigint)
+      CROSS JOIN head
+      LEFT JOIN late debit ON debit.id = r.debit_account_id
+      LEFT JOIN late credit ON credit.id = r.credit_account_id
 ), changed_wallet AS (
     UPDATE wallet w
        SET total_yen = r.total_yen

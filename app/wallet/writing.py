@@ -1,4 +1,4 @@
-"""Step three of a batch: what was decided, written with one statement."""
+"""Step three of a batch: what was decided, written with one statement, without waiting for anything in between."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from uuid import UUID
 import psycopg
 
 from app.wallet import statements as sql
-from app.wallet.books import Decision, NewTransaction
+from app.wallet.books import AccountChange, Decision, NewTransaction
 from app.wallet.documents import document
 from app.wallet.postings import Charge, Payment, Posting, Refund, Refused
 
@@ -29,14 +29,15 @@ def write(
             refused = {"issuer": issuer_id, "requests": document(requests)}
             connection.execute(sql.WRITE_REFUSALS, refused, prepare=True)
         return None
+    late = sorted(change.account.id for change in decision.accounts if change.account.posted_yen is None)
+    if late:
+        connection.execute(sql.LOCK_ACCOUNTS_TO_WRITE, {"late": late}, prepare=True)
     parameters = {
         "issuer": issuer_id,
         "count": len(moved),
         "transactions": document(_transaction_row(n, new) for n, new in enumerate(moved, 1)),
         "transfers": document(_transfer_rows(moved)),
-        "accounts": document(
-            {"id": i, "posted_yen": yen, "version": version} for i, (yen, version) in decision.accounts.items()
-        ),
+        "accounts": document(_account_row(change) for change in decision.accounts),
         "totals": document({"id": str(i), "total_yen": yen} for i, yen in decision.wallets.items()),
         "requests": document(requests),
     }
@@ -71,6 +72,15 @@ def _transaction_row(n: int, new: NewTransaction) -> dict[str, Any]:
     if isinstance(posting, Payment | Refund | Charge) and posting.description:
         row["description"] = posting.description
     return row
+
+
+def _account_row(change: AccountChange) -> dict[str, Any]:
+    return {
+        "id": change.account.id,
+        "change_yen": change.change_yen,
+        "transfers": change.transfers,
+        "late": change.account.posted_yen is None,
+    }
 
 
 def _transfer_rows(moved: list[NewTransaction]) -> Iterator[dict[str, Any]]:
