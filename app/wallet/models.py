@@ -1,7 +1,7 @@
 """Rows of the ledger: monies, shops, wallets, accounts, transactions, transfers, requests, spend controls.
 
-`transaction` and `transfer` are immutable: triggers (migration 0004) refuse UPDATE, DELETE and TRUNCATE. Sums on
-`account` and `wallet` change only through the poster, and only so that each batch adds up to zero.
+`transaction`, `transfer` and `request` are immutable: triggers (migration 0004) refuse UPDATE, DELETE and TRUNCATE.
+Sums on `account` and `wallet` change only through the poster, and only so that each batch adds up to zero.
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ class Wallet(Base):
     __tablename__ = "wallet"
     __table_args__ = (
         UniqueConstraint("member_id", "money_id"),
+        UniqueConstraint("id", "money_id"),
         CheckConstraint("status IN ('active', 'suspended', 'closed')", name="status"),
         CheckConstraint("total_yen >= 0", name="total_not_negative"),
         {"postgresql_with": {"fillfactor": 50}},
@@ -93,6 +94,7 @@ class Account(Base):
     __tablename__ = "account"
     __table_args__ = (
         UniqueConstraint("id", "money_id"),
+        ForeignKeyConstraint(["wallet_id", "money_id"], ["wallet.id", "wallet.money_id"]),
         CheckConstraint("kind IN ('lot', 'takings', 'book')", name="kind"),
         CheckConstraint(
             "(kind = 'lot') = (wallet_id IS NOT NULL) AND (kind = 'takings') = (shop_id IS NOT NULL)"
@@ -131,7 +133,7 @@ class Account(Base):
     issuer_id: Mapped[UUID] = mapped_column(ForeignKey("issuer.id"))
     money_id: Mapped[int] = mapped_column(ForeignKey("money.id"))
     kind: Mapped[str]
-    wallet_id: Mapped[UUID | None] = mapped_column(ForeignKey("wallet.id"))
+    wallet_id: Mapped[UUID | None]
     expires_on: Mapped[date | None] = mapped_column(comment="lots: when their value expires; null never")
     shop_id: Mapped[UUID | None] = mapped_column(ForeignKey("shop.id"))
     book: Mapped[str | None] = mapped_column(comment="issued_by_cash, issued_by_card, …; negative: value issued")
@@ -154,6 +156,7 @@ class IssuerHead(Base):
 class Transaction(Base):
     """A transaction (取引): what people see and callers name. Immutable; a correction is another transaction.
 
+    That `requester` and `request_id` name it alone is the key of `request`, which refers to it and stays for ever.
     Issuer, money, member and shop repeat what its transfers' accounts say, for reading; the keys that bind are
     those of the accounts, and `verify` compares. (Four more foreign keys cost a fifth of the insert.)
     """
@@ -163,6 +166,7 @@ class Transaction(Base):
         UniqueConstraint("issuer_id", "position"),
         CheckConstraint(f"kind IN {KINDS}", name="kind"),
         CheckConstraint("amount_yen > 0", name="amount_positive"),
+        CheckConstraint("position > 0", name="position_positive"),
         CheckConstraint("(kind = 'refund') = (reverses IS NOT NULL)", name="refund_reverses"),
         Index("ix_transaction_member", "member_id", text("position DESC")),
         Index("ix_transaction_reverses", "reverses", postgresql_where=text("reverses IS NOT NULL")),

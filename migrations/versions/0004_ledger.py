@@ -1,7 +1,7 @@
 """The ledger: monies, shops, wallets, accounts, transactions, transfers, requests, spend controls.
 
-Transactions and transfers are immutable, and every change of account sums adds up to zero per money: triggers
-say so, whatever program is connected.
+Transactions, transfers and requests are immutable, every change of account sums adds up to zero per money, and no
+payment is given back twice: triggers say so, whatever program is connected.
 """
 
 import sqlalchemy as sa
@@ -14,7 +14,7 @@ branch_labels = None
 depends_on = None
 
 
-_IMMUTABLE = ("transaction", "transfer")
+_IMMUTABLE = ("transaction", "transfer", "request")
 
 _GUARDS = """
 CREATE FUNCTION ledger_is_immutable() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -47,6 +47,21 @@ BEGIN
     RETURN NULL;
 END $$;
 
+CREATE FUNCTION refunds_stay_within_the_payment() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM (SELECT DISTINCT reverses FROM added WHERE reverses IS NOT NULL) AS refunded
+          JOIN transaction original ON original.id = refunded.reverses
+         WHERE original.kind <> 'payment'
+            OR original.amount_yen < (SELECT sum(r.amount_yen) FROM transaction r WHERE r.reverses = original.id)
+    ) THEN
+        RAISE EXCEPTION 'more is given back than was paid' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER refunds_stay_within_the_payment AFTER INSERT ON transaction
+    REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION refunds_stay_within_the_payment();
 CREATE TRIGGER account_begins_at_zero AFTER INSERT ON account
     REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION account_begins_at_zero();
 CREATE TRIGGER account_changes_sum_to_zero AFTER UPDATE ON account
@@ -158,6 +173,7 @@ def upgrade() -> None:
             name=op.f("ck_transaction_kind"),
         ),
         sa.CheckConstraint("amount_yen > 0", name=op.f("ck_transaction_amount_positive")),
+        sa.CheckConstraint("position > 0", name=op.f("ck_transaction_position_positive")),
         sa.ForeignKeyConstraint(["reverses"], ["transaction.id"], name=op.f("fk_transaction_reverses")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_transaction")),
         sa.UniqueConstraint("issuer_id", "position", name=op.f("uq_transaction_issuer_id_position")),
@@ -190,6 +206,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["money_id"], ["money.id"], name=op.f("fk_wallet_money_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_wallet")),
         sa.UniqueConstraint("member_id", "money_id", name=op.f("uq_wallet_member_id_money_id")),
+        sa.UniqueConstraint("id", "money_id", name=op.f("uq_wallet_id_money_id")),
         postgresql_with={"fillfactor": 50},
     )
     op.create_table(
@@ -220,7 +237,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["issuer_id"], ["issuer.id"], name=op.f("fk_account_issuer_id")),
         sa.ForeignKeyConstraint(["money_id"], ["money.id"], name=op.f("fk_account_money_id")),
         sa.ForeignKeyConstraint(["shop_id"], ["shop.id"], name=op.f("fk_account_shop_id")),
-        sa.ForeignKeyConstraint(["wallet_id"], ["wallet.id"], name=op.f("fk_account_wallet_id")),
+        sa.ForeignKeyConstraint(
+            ["wallet_id", "money_id"], ["wallet.id", "wallet.money_id"], name=op.f("fk_account_wallet_id_money_id")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_account")),
         sa.UniqueConstraint("id", "money_id", name=op.f("uq_account_id_money_id")),
         postgresql_with={"fillfactor": 50},
@@ -358,5 +377,10 @@ def downgrade() -> None:
     op.drop_table("shop")
     op.drop_table("money")
     op.drop_table("issuer_head")
-    for function in ("ledger_is_immutable", "account_begins_at_zero", "account_changes_sum_to_zero"):
+    for function in (
+        "ledger_is_immutable",
+        "account_begins_at_zero",
+        "account_changes_sum_to_zero",
+        "refunds_stay_within_the_payment",
+    ):
         op.execute(f"DROP FUNCTION {function}()")

@@ -11,26 +11,53 @@ from flask import Flask
 from app.wallet import ledger
 from app.wallet.postings import Accepted
 from tests import factories
-from tests.wallet.postings import payment
+from tests.wallet.postings import payment, refund
 
 pytestmark = pytest.mark.ledger
 
 
 @pytest.fixture
-def connection(app: Flask, database_url: str) -> Iterator[psycopg.Connection]:
-    with app.app_context():
+def connection(fresh_app: Flask, fresh_database: str) -> Iterator[psycopg.Connection]:
+    """Two monies; of one, ¥400 of ¥1,000 were paid and ¥100 more of them were given back."""
+    with fresh_app.app_context():
         holder = factories.holder(balance_yen=1_000)
         assert isinstance(ledger.post(payment(holder, 400)), Accepted)
-    with psycopg.connect(database_url) as connection:
+        given_back = ledger.post(payment(holder, 100))
+        assert isinstance(given_back, Accepted)
+        assert isinstance(ledger.post(refund(given_back.transaction_id)), Accepted)
+        factories.money()
+    with psycopg.connect(fresh_database) as connection:
         yield connection
         connection.rollback()
 
 
-@pytest.mark.parametrize("table", ["transaction", "transfer"])
-@pytest.mark.parametrize("statement", ["UPDATE {} SET amount_yen = 1", "DELETE FROM {}", "TRUNCATE {} CASCADE"])
+@pytest.mark.parametrize("table", ["transaction", "transfer", "request"])
+@pytest.mark.parametrize("statement", ["UPDATE {} SET created_at = now()", "DELETE FROM {}", "TRUNCATE {} CASCADE"])
 def test_the_ledger_is_immutable(connection: psycopg.Connection, table: str, statement: str) -> None:
+    if table == "transfer":
+        statement = statement.replace("created_at = now()", "amount_yen = 1")
     with pytest.raises(psycopg.errors.RestrictViolation, match="immutable"):
         connection.execute(statement.format(table).encode())
+
+
+@pytest.mark.parametrize("of", ["a payment that was given back", "a charge"])
+def test_no_more_is_given_back_than_was_paid(connection: psycopg.Connection, of: str) -> None:
+    which = "kind = 'charge'" if of == "a charge" else "id = (SELECT reverses FROM transaction WHERE kind = 'refund')"
+    with pytest.raises(psycopg.errors.CheckViolation, match="more is given back than was paid"):
+        connection.execute(
+            "INSERT INTO transaction (id, issuer_id, position, kind, requester, request_id, member_id, money_id,"
+            " shop_id, amount_yen, reverses, created_at)"
+            " SELECT gen_random_uuid(), issuer_id, 1000, 'refund', 'x', 'y', member_id, money_id, shop_id, 1, id,"
+            f" now() FROM transaction WHERE {which}".encode()
+        )
+
+
+def test_a_wallets_lot_is_of_the_wallets_money(connection: psycopg.Connection) -> None:
+    with pytest.raises(psycopg.errors.ForeignKeyViolation, match="fk_account_wallet_id_money_id"):
+        connection.execute(
+            "INSERT INTO account (issuer_id, money_id, kind, wallet_id, expires_on)"
+            " SELECT w.issuer_id, m.id, 'lot', w.id, '2030-03-31' FROM wallet w JOIN money m ON m.id <> w.money_id"
+        )
 
 
 def test_no_sum_changes_by_itself(connection: psycopg.Connection) -> None:
