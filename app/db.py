@@ -53,6 +53,16 @@ PLANS_BY_KEY = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin
 """Connection options where every statement finds its rows by key: a plan made while a table was empty would
 otherwise keep its sequential scan for the life of the connection."""
 
+ENDS_WITH_ITS_HOST: dict[str, Any] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,  # milliseconds
+}
+"""Connection parameters (libpq, section 32.1.2) by which a host that fell silent is given up within seconds: no
+time limit of the server's own helps when the network swallows its answers."""
+
 LOOKUPS = "kumiai.lookups"
 """Where app/lookup.py keeps what it made, so that `dispose` can close it."""
 
@@ -64,11 +74,15 @@ db = SQLAlchemy(model_class=Base, disable_autonaming=True)
 def init_app(app: Flask, settings: Settings) -> None:
     """Bind the app to its PostgreSQL."""
     app.config["SQLALCHEMY_DATABASE_URI"] = sqlalchemy_url(settings.database_url)
-    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {"pool_size": 20, "max_overflow": 20, "pool_pre_ping": False}
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {
+        "connect_args": ENDS_WITH_ITS_HOST,
+        "pool_size": 20,
+        "max_overflow": 20,
+    }
     db.init_app(app)
     app.extensions["kumiai.reading"] = create_engine(
         app.config["SQLALCHEMY_DATABASE_URI"],
-        connect_args={"autocommit": True},
+        connect_args={**ENDS_WITH_ITS_HOST, "autocommit": True},
         pool_size=10,
         max_overflow=20,
         pool_reset_on_return=None,  # without a transaction there is nothing to reset

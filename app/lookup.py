@@ -12,9 +12,12 @@ from typing import Any
 
 import psycopg
 
-from app.db import LOOKUPS, PLANS_BY_KEY, database_url, extension
+from app.db import ENDS_WITH_ITS_HOST, LOOKUPS, PLANS_BY_KEY, database_url, extension
 
 Row = tuple[Any, ...]
+
+_PATIENCE = "-c statement_timeout=5s"
+"""One read serves everybody who waits, so it must end."""
 
 
 class _Asked:
@@ -103,7 +106,9 @@ class Lookup:
 
     def _read_once(self, keys: set[bytes]) -> dict[bytes, Row]:
         if self._connection is None:
-            self._connection = psycopg.connect(self._database_url, autocommit=True, options=PLANS_BY_KEY)
+            self._connection = psycopg.connect(
+                self._database_url, **ENDS_WITH_ITS_HOST, autocommit=True, options=f"{PLANS_BY_KEY} {_PATIENCE}"
+            )
         cursor = self._connection.execute(self._statement, {"keys": list(keys)}, prepare=True)
         return {bytes(row[0]): row[1:] for row in cursor}
 

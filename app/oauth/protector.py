@@ -18,7 +18,7 @@ from app.oauth.errors import InsufficientScope, InvalidToken, MissingToken
 
 _READ = """
     SELECT token.token_hash, token.client_id, token.member_id, token.grant_id, token.auth_time, token.scopes,
-           client.scopes AS client_scopes, given.scopes AS granted_scopes
+           client.scopes AS client_scopes, client.allowed_shops, given.scopes AS granted_scopes
       FROM unnest(%(keys)s::bytea[]) AS asked
       JOIN oauth_token token ON token.token_hash = asked
       JOIN oauth_client client ON client.id = token.client_id
@@ -33,13 +33,17 @@ _READ = """
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What the token of this request gives. `member_id` and `grant_id` are None for a till acting for itself."""
+    """What the token of this request gives. `member_id` and `grant_id` are None for a till acting for itself.
+
+    `client_shops` are the shops this client may take payments for, as the office has it now.
+    """
 
     client_id: str
     scopes: frozenset[str]
     member_id: UUID | None
     grant_id: UUID | None
     auth_time: datetime | None
+    client_shops: tuple[UUID, ...]
 
 
 class Bearer:
@@ -78,8 +82,8 @@ def _read_access(token: str) -> Access:
     row = lookup("tokens", _READ).get(secret_hash(token))
     if row is None:
         raise InvalidToken
-    client_id, member_id, grant_id, auth_time, token_scopes, client_scopes, granted_scopes = row
+    client_id, member_id, grant_id, auth_time, token_scopes, client_scopes, client_shops, granted_scopes = row
     scopes = frozenset(token_scopes).intersection(client_scopes)
     if grant_id is not None:
         scopes = scopes.intersection(granted_scopes)
-    return Access(client_id, scopes, member_id, grant_id, auth_time)
+    return Access(client_id, scopes, member_id, grant_id, auth_time, tuple(client_shops))

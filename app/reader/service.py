@@ -23,12 +23,11 @@ from app.errors import NotFound
 from app.ids import keyed_hash, new_id, same
 from app.issuer import current_issuer
 from app.reader import fcf
-from app.reader.errors import CardChanged, CardExpired, CardTaken, CardUnknown, CardUnreadable
+from app.reader.errors import CardTaken, CardUnreadable
 from app.reader.models import Card, Terminal
 from app.settings import Settings
 from app.wallet import directory, ledger, spend_control
-from app.wallet.errors import LedgerRefusal
-from app.wallet.postings import Outcome, Payment
+from app.wallet.postings import Declined, Outcome, Payment, Refused
 
 ASSURANCE = "fcf"
 
@@ -45,11 +44,10 @@ class Tap:
     taken_at: datetime | None = None
 
 
-# What is known of the terminal and the card, and whether this tap was decided before: one round trip.
+# What is known of the terminal and the card: one round trip.
 _SITUATION = text("""
     SELECT terminal.id AS terminal_id, terminal.status AS terminal_status, terminal.shop_id, terminal.default_money,
-           card.id AS card_id, card.member_id, card.blocks_hash, card.valid_until,
-           EXISTS (SELECT FROM request WHERE requester = :client_id AND request_id = :tap_id) AS decided
+           card.id AS card_id, card.member_id, card.blocks_hash, card.valid_until
       FROM terminal
       LEFT JOIN card ON card.issuer_id = terminal.issuer_id AND card.idm_hash = :idm_hash
      WHERE terminal.client_id = :client_id
@@ -59,26 +57,30 @@ _SITUATION = text("""
 def accept_tap(tap: Tap, *, client_id: str, path: str) -> Outcome:
     """Let the registered card pay at the terminal of `client_id`. The same tap again gets the same answer.
 
-    Never called inside a transaction. Raises CardUnknown, CardChanged, CardExpired and LedgerRefusal.
+    Never called inside a transaction.
     """
     with autocommit().connect() as connection:
-        found = connection.execute(
-            _SITUATION, {"client_id": client_id, "tap_id": tap.tap_id, "idm_hash": _idm_hash(tap.idm)}
-        ).one_or_none()
-    if found is None:
-        raise LedgerRefusal("terminal_revoked")
-    if found.card_id is None:
-        raise CardUnknown
-    if not found.decided:  # else its answer is given already, whatever has happened to the card since
-        _check(tap, found)
+        situation = {"client_id": client_id, "idm_hash": _idm_hash(tap.idm)}
+        found = connection.execute(_SITUATION, situation).one_or_none()
+    params_hash = _params_hash(tap, path)
+    refused = _refusal(tap, found)
+    if found is None or refused is not None:
+        assert refused is not None
+        return ledger.post(
+            Declined(
+                requester=client_id,
+                request_id=tap.tap_id,
+                params_hash=params_hash,
+                member_id=found.member_id if found else None,
+                refused=refused,
+            )
+        )
     money = tap.money or found.default_money
-    if directory.money(money) is None:
-        raise LedgerRefusal("money_not_accepted", money=money)
     return ledger.post(
         Payment(
             requester=client_id,
             request_id=tap.tap_id,
-            params_hash=_params_hash(tap, path),
+            params_hash=params_hash,
             member_id=found.member_id,
             money=money,
             shop_id=found.shop_id,
@@ -92,18 +94,26 @@ def accept_tap(tap: Tap, *, client_id: str, path: str) -> Outcome:
     )
 
 
-def _check(tap: Tap, found: Row[Any]) -> None:
+def _refusal(tap: Tap, found: Row[Any] | None) -> Refused | None:
     """What the ledger cannot know. That the card is not lost, nor the terminal revoked, it checks under lock."""
-    if found.terminal_status != "active":
-        raise LedgerRefusal("terminal_revoked")
-    try:
-        read = fcf.parse(tap.blocks)
-    except CardUnreadable:
-        raise CardChanged from None
-    if not same(found.blocks_hash, _text_hash(read)):
-        raise CardChanged
+    if found is None or found.terminal_status != "active":
+        return Refused(code="terminal_revoked")
+    if found.card_id is None:
+        return Refused(code="card_unknown")
+    if not _says_what_was_registered(tap, found):
+        return Refused(code="card_changed")
     if found.valid_until is not None and found.valid_until < clock.now().astimezone(_settings().zone).date():
-        raise CardExpired
+        return Refused(code="card_expired")
+    if tap.money is not None and directory.money(tap.money) is None:
+        return Refused(code="money_not_accepted", detail={"money": tap.money})
+    return None
+
+
+def _says_what_was_registered(tap: Tap, found: Row[Any]) -> bool:
+    try:
+        return same(found.blocks_hash, _text_hash(fcf.parse(tap.blocks)))
+    except CardUnreadable:
+        return False
 
 
 def register_card(*, member_id: UUID, idm: str, blocks: Mapping[int, bytes]) -> UUID:

@@ -112,7 +112,7 @@ def by_request(request_id: str) -> dict[str, Any]:
     """What became of a request whose reply was lost
 
     `request_id` is the Idempotency-Key it was sent with. Any token of the client that sent it will do. 404 means
-    that it never arrived: nothing moved.
+    that nothing has been decided under that name so far; to be sure, send the request again with the same key.
     """
     access = current_access()
     found, refused = history.by_request(

@@ -12,8 +12,8 @@ from uuid import UUID
 
 from app.money import MAX_AMOUNT_YEN
 from app.wallet.books import (
-    AccountState,
     AccountChange,
+    AccountState,
     Books,
     Decision,
     NewTransaction,
@@ -23,7 +23,7 @@ from app.wallet.books import (
     SameAs,
     WalletState,
 )
-from app.wallet.postings import Charge, Payment, Posting, Refund, Refused
+from app.wallet.postings import Charge, Declined, Payment, Posting, Refund, Refused
 
 _STATUS_REFUSAL = {
     ("card", "lost"): "card_lost",
@@ -135,6 +135,8 @@ def _judge(draft: _Draft, index: int, transaction_id: UUID, posting: Posting) ->
             return _refund(draft, index, transaction_id, posting)
         case Charge():
             return _charge(draft, index, transaction_id, posting)
+        case Declined():
+            raise _Refusal(posting.refused.code, **posting.refused.detail)
     raise AssertionError(f"no law for {type(posting).__name__}")
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 
 from app.db import autocommit, extension
 from app.wallet.models import Money, Shop
@@ -76,8 +78,12 @@ def shop_by_id(shop_id: UUID) -> ShopEntry:
 def _current(*, fresh: bool = False) -> Directory:
     slots: dict[str, Directory] = extension("kumiai.directory", dict)
     known = slots.get("current")
-    if known is None or fresh or time.monotonic() - known.read_at > MAX_AGE_S:
+    if known is None or fresh:
         known = slots["current"] = _read()
+    elif time.monotonic() - known.read_at > MAX_AGE_S:
+        # Names in an answer about value that has moved: an older copy of them is better than none.
+        with suppress(OperationalError):
+            known = slots["current"] = _read()
     return known
 
 

@@ -15,6 +15,9 @@ STATUS_OF = {
     "wallet_closed": 403,
     "wallet_unknown": 404,
     "card_lost": 403,
+    "card_unknown": 404,
+    "card_changed": 403,
+    "card_expired": 403,
     "terminal_revoked": 403,
     "shop_closed": 403,
     "shop_unknown": 404,
@@ -44,7 +47,7 @@ class LedgerRefusal(DomainError):
 
 
 class TemporarilyUnavailable(LedgerRefusal):
-    """Nothing moved; try again, with the same key."""
+    """This sending moved nothing; try again, with the same key (of an earlier sending this says nothing)."""
 
     def __init__(self) -> None:
         super().__init__("temporarily_unavailable", retry_after_s=1)

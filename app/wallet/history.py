@@ -15,8 +15,6 @@ from app.wallet import directory, views
 from app.wallet.models import Request, Transaction, Wallet
 from app.wallet.postings import Refused
 
-MAX_PAGE = 100
-
 
 class BadCursor(ValueError):
     """A cursor that this server did not make."""

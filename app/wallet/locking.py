@@ -17,12 +17,34 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 class Monies:
-    """The issuer's monies by id and by code. They are never renamed or removed, so a process may remember them."""
+    """The issuer's monies by id and by code.
+
+    They are never renamed or removed, so a process may remember them; what it does not know may be new, and is
+    looked for once more.
+    """
 
     def __init__(self, connection: Connection, issuer_id: UUID) -> None:
-        rows = connection.execute(sql.MONIES, {"issuer": issuer_id}).fetchall()
-        self.code_of: dict[int, str] = dict(rows)
-        self.id_of = {code: money_id for money_id, code in self.code_of.items()}
+        self._connection = connection
+        self._issuer_id = issuer_id
+        self._codes: dict[int, str] = {}
+        self._ids: dict[str, int] = {}
+
+    def code_of(self, money_id: int) -> str:
+        """The code of the money of a row that refers to it."""
+        if money_id not in self._codes:
+            self._read()
+        return self._codes[money_id]
+
+    def id_of(self, code: str) -> int:
+        """The id of a money. One that nobody opened has the id 0, by which no row is found."""
+        if code not in self._ids:
+            self._read()
+        return self._ids.get(code, 0)
+
+    def _read(self) -> None:
+        rows = self._connection.execute(sql.MONIES, {"issuer": self._issuer_id}).fetchall()
+        self._codes = dict(rows)
+        self._ids = {code: money_id for money_id, code in rows}
 
 
 class Reader:
@@ -31,8 +53,7 @@ class Reader:
     def __init__(self, connection: Connection, *, issuer_id: UUID, monies: Monies) -> None:
         self.connection = connection
         self.issuer_id = issuer_id
-        self.id_of = monies.id_of
-        self.code_of = monies.code_of
+        self.monies = monies
 
     def read(self, postings: Sequence[Posting]) -> Books:
         refunds = [p.transaction_id for p in postings if isinstance(p, Refund)]
@@ -67,7 +88,7 @@ class Reader:
         return [cursor.fetchall() for cursor in cursors]
 
     def _keys(self, postings: Sequence[Posting], originals: list[Any]) -> dict[str, Any]:
-        """The keys of what is to be locked, each once. A money nobody knows has no rows, and is refused later."""
+        """The keys of what is to be locked, each once."""
         controls: set[UUID] = set()
         wallets: set[tuple[UUID, int]] = set()
         takings: set[tuple[UUID, int]] = set()
@@ -75,12 +96,12 @@ class Reader:
         for posting in postings:
             match posting:
                 case Payment():
-                    money_id = self.id_of.get(posting.money, 0)
+                    money_id = self.monies.id_of(posting.money)
                     controls.update(posting.controls)
                     wallets.add((posting.member_id, money_id))
                     takings.add((posting.shop_id, money_id))
                 case Charge():
-                    money_id = self.id_of.get(posting.money, 0)
+                    money_id = self.monies.id_of(posting.money)
                     wallets.add((posting.member_id, money_id))
                     books.add((posting.book, money_id))
         for _, _, member_id, money_id, shop_id, _ in originals:
@@ -104,7 +125,7 @@ class Reader:
         for account_id, money_id, posted_yen, shop_id, book in rows:
             account = AccountState(id=account_id, money_id=money_id, posted_yen=posted_yen)
             by_id[account_id] = account
-            money = self.code_of[money_id]
+            money = self.monies.code_of(money_id)
             if shop_id:
                 books.takings[shop_id, money] = account
             else:
@@ -118,7 +139,7 @@ class Reader:
             by_id[account_id] = lot
             lots_of.setdefault(wallet_id, []).append(lot)
         for wallet_id, member_id, money_id, status, total_yen in wallets:
-            books.wallets[member_id, self.code_of[money_id]] = WalletState(
+            books.wallets[member_id, self.monies.code_of(money_id)] = WalletState(
                 id=wallet_id, status=status, total_yen=total_yen, lots=tuple(lots_of.get(wallet_id, ()))
             )
 
@@ -136,7 +157,7 @@ class Reader:
                 position=position,
                 kind=kind,
                 amount_yen=amount_yen,
-                money=self.code_of[money_id],
+                money=self.monies.code_of(money_id),
                 member_id=member_id,
                 shop_id=shop_id,
                 created_at=created_at,
@@ -152,7 +173,7 @@ class Reader:
         return Original(
             kind=kind,
             member_id=member_id,
-            money=self.code_of[money_id],
+            money=self.monies.code_of(money_id),
             shop_id=shop_id,
             amount_yen=amount_yen,
             refunded_yen=refunded.get(transaction_id, 0),

@@ -7,27 +7,28 @@ from typing import Any
 
 from app.oauth.protector import Access
 from app.wallet import directory, ledger
-from app.wallet.errors import LedgerRefusal
-from app.wallet.postings import Payment
+from app.wallet.directory import ShopEntry
+from app.wallet.postings import Declined, Payment, Refused
 
 
-def by_client(*, access: Access, request_id: str, path: str, body: Mapping[str, Any]) -> Payment:
-    """The posting of a payment that a client asks for on a member's behalf.
-
-    Raises LedgerRefusal where the shop or money does not exist; nothing is stored for those, since no rule of the
-    ledger was asked.
-    """
+def by_client(*, access: Access, request_id: str, path: str, body: Mapping[str, Any]) -> Payment | Declined:
+    """The posting of a payment that a client asks for on a member's behalf."""
     assert access.member_id is not None
     assert access.grant_id is not None
-    shop = directory.shop(body["shop"])
-    if shop is None:
-        raise LedgerRefusal("shop_unknown")
-    if directory.money(body["money"]) is None:
-        raise LedgerRefusal("money_not_accepted", money=body["money"])
+    params_hash = ledger.params_hash({"path": path, "member": str(access.member_id), "body": body})
+    shop = _shop(body, access=access)
+    if isinstance(shop, Refused):
+        return Declined(
+            requester=access.client_id,
+            request_id=request_id,
+            params_hash=params_hash,
+            member_id=access.member_id,
+            refused=shop,
+        )
     return Payment(
         requester=access.client_id,
         request_id=request_id,
-        params_hash=ledger.params_hash({"path": path, "member": str(access.member_id), "body": body}),
+        params_hash=params_hash,
         member_id=access.member_id,
         money=body["money"],
         shop_id=shop.id,
@@ -37,3 +38,19 @@ def by_client(*, access: Access, request_id: str, path: str, body: Mapping[str, 
         description=body["description"],
         metadata=body["metadata"],
     )
+
+
+def _shop(body: Mapping[str, Any], *, access: Access) -> ShopEntry | Refused:
+    """The shop to be paid, or why it cannot be.
+
+    The mandate, which the ledger checks, says which shops the member named; the client's registration says which of
+    them the office still lets it serve.
+    """
+    shop = directory.shop(body["shop"])
+    if shop is None:
+        return Refused(code="shop_unknown")
+    if directory.money(body["money"]) is None:
+        return Refused(code="money_not_accepted", detail={"money": body["money"]})
+    if shop.id not in access.client_shops:
+        return Refused(code="mandate_exceeded", detail={"limit": "shops"})
+    return shop

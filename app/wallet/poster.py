@@ -20,6 +20,7 @@ from uuid import UUID
 
 import psycopg
 
+from app.db import ENDS_WITH_ITS_HOST
 from app.ids import new_id
 from app.wallet.batch import post_batch
 from app.wallet.errors import OutcomeUnknown, RequestInProgress, TemporarilyUnavailable
@@ -56,6 +57,10 @@ class _Waiting:
         self._done = threading.Lock()
         self._done.acquire()
 
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.posting.requester, self.posting.request_id
+
     def take(self) -> bool:
         """Whoever takes it first, poster or impatient request, decides what becomes of it."""
         return self._taken.acquire(blocking=False)
@@ -71,10 +76,11 @@ class _Waiting:
 class Poster:
     """The ledger's writer in this process. `post` may be called from any thread."""
 
-    def __init__(self, database_url: str) -> None:
+    def __init__(self, database_url: str, *, options: str = CONNECTION_OPTIONS) -> None:
         self._database_url = database_url
+        self._options = options
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
-        self._in_flight: Counter[tuple[str, str]] = Counter()
+        self._undecided: Counter[tuple[str, str]] = Counter()
         self._counting = threading.Lock()
         self._connection: Connection | None = None
         self._issuer_id: UUID | None = None
@@ -85,18 +91,18 @@ class Poster:
     def post(self, posting: Posting, *, patience_s: float = PATIENCE_S) -> Outcome:
         """Post and wait for the answer, at most `patience_s` seconds.
 
-        Raises TemporarilyUnavailable (nothing moved), RequestInProgress (another request of this name is being
-        worked on) or OutcomeUnknown (ask again with the same name).
+        Raises TemporarilyUnavailable (this sending was withdrawn, and no other of its name is under way here),
+        RequestInProgress (another one is) or OutcomeUnknown (this one still is): ask again with the same name.
         """
-        key = (posting.requester, posting.request_id)
         waiting = _Waiting(posting)
-        self._count(key, 1)
-        try:
-            self._queue.put(waiting)
-            if not waiting.wait(patience_s):
-                raise self._impatience(waiting, key)
-        finally:
-            self._count(key, -1)
+        self._count(waiting, 1)
+        self._queue.put(waiting)
+        if not waiting.wait(patience_s):
+            if waiting.take():
+                self._count(waiting, -1)
+                raise RequestInProgress if self._undecided[waiting.key] else TemporarilyUnavailable
+            if not waiting.wait(0):
+                raise OutcomeUnknown
         if waiting.error is not None:
             raise waiting.error
         assert waiting.outcome is not None
@@ -107,16 +113,16 @@ class Poster:
         self._queue.put(None)
         self._thread.join()
 
-    def _count(self, key: tuple[str, str], change: int) -> None:
+    def _count(self, waiting: _Waiting, change: int) -> None:
+        """Sendings of one name that are neither answered nor withdrawn, whoever still waits for them."""
         with self._counting:
-            self._in_flight[key] += change
-            if not self._in_flight[key]:
-                del self._in_flight[key]
+            self._undecided[waiting.key] += change
+            if not self._undecided[waiting.key]:
+                del self._undecided[waiting.key]
 
-    def _impatience(self, waiting: _Waiting, key: tuple[str, str]) -> Exception:
-        if self._in_flight[key] > 1:
-            return RequestInProgress()
-        return TemporarilyUnavailable() if waiting.take() else OutcomeUnknown()
+    def _answer(self, waiting: _Waiting, outcome: Outcome | None, error: Exception | None = None) -> None:
+        self._count(waiting, -1)
+        waiting.answer(outcome, error)
 
     def _run(self) -> None:
         while True:
@@ -156,10 +162,10 @@ class Poster:
             if not isinstance(error, TemporarilyUnavailable | OutcomeUnknown):
                 log.exception("a posting could not be posted")
             for waiting in batch:
-                waiting.answer(None, error)
+                self._answer(waiting, None, error)
             return
         for waiting, outcome in zip(batch, outcomes, strict=True):
-            waiting.answer(outcome)
+            self._answer(waiting, outcome)
 
     def _try(self, batch: list[_Waiting]) -> list[Outcome]:
         """Try a batch until it is committed. Raises what no further try would mend."""
@@ -188,12 +194,13 @@ class Poster:
         assert self._issuer_id is not None
         assert self._monies is not None
         postings = [(waiting.transaction_id, waiting.posting) for waiting in batch]
-        self._know_monies_of(connection, batch)
         return post_batch(connection, issuer_id=self._issuer_id, monies=self._monies, batch=postings)
 
     def _connect(self) -> Connection:
         if self._connection is None:
-            connection = psycopg.connect(self._database_url, autocommit=True, options=CONNECTION_OPTIONS)
+            connection = psycopg.connect(
+                self._database_url, **ENDS_WITH_ITS_HOST, autocommit=True, options=self._options
+            )
             row = connection.execute("SELECT id FROM issuer").fetchone()
             if row is None:
                 connection.close()
@@ -202,14 +209,6 @@ class Poster:
             self._monies = Monies(connection, row[0])
             self._connection = connection
         return self._connection
-
-    def _know_monies_of(self, connection: Connection, batch: list[_Waiting]) -> None:
-        """Read the monies again when a posting names one that was added since."""
-        assert self._monies is not None
-        assert self._issuer_id is not None
-        named = {getattr(waiting.posting, "money", None) for waiting in batch} - {None}
-        if not named <= self._monies.id_of.keys():
-            self._monies = Monies(connection, self._issuer_id)
 
     def _rollback(self) -> None:
         try:

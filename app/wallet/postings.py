@@ -88,4 +88,16 @@ class Refused:
     hit: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declined(Posting):
+    """A request refused at its door, before any book is looked at (a card nobody registered, a shop nobody opened).
+
+    It is posted so that the answer is kept like any other. Where a sending of the same name was decided before, that
+    answer stands.
+    """
+
+    refused: Refused
+    member_id: UUID | None = None
+
+
 Outcome = Accepted | Refused

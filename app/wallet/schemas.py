@@ -9,6 +9,7 @@ from marshmallow import INCLUDE, Schema, ValidationError, fields, validate
 from app.money import MAX_AMOUNT_YEN
 
 MAX_METADATA_KEYS = 20
+MAX_PAGE = 100
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 REQUEST_ID_FORM = r"^[A-Za-z0-9_.:\-]{1,128}$(?!\n)"  # in Python `$` alone lets a last newline pass
 
@@ -113,14 +114,6 @@ class WalletsView(Schema):
     total_yen = fields.Integer(required=True, metadata={"description": "Over all monies.", "example": 5000})
 
 
-class MandateView(Schema):
-    """RFC 9396 authorization detail of type `payment`."""
-
-    type = fields.String(required=True, metadata={"example": "payment"})
-    max_per_payment_yen = fields.Integer(required=True, metadata={"example": 1000})
-    shops = fields.List(fields.String(), required=True, metadata={"description": "Shop ids."})
-
-
 class MeView(Schema):
     """Whom this token acts for, and what it may do."""
 
@@ -141,7 +134,7 @@ class MeView(Schema):
 class HistoryQuery(Schema):
     limit = fields.Integer(
         load_default=20,
-        validate=validate.Range(min=1, max=100),
+        validate=validate.Range(min=1, max=MAX_PAGE),
         metadata={"description": "Transactions per page.", "example": 20},
     )
     cursor = fields.String(
@@ -163,11 +156,13 @@ class PaymentBody(Schema):
 
     amount_yen = amount_yen_field()
     money = fields.String(
-        required=True, validate=validate.Length(1, 32), metadata={"description": "A money's code.", "example": "meal"}
+        required=True,
+        validate=[validate.Length(1, 32), storable_text],
+        metadata={"description": "A money's code.", "example": "meal"},
     )
     shop = fields.String(
         required=True,
-        validate=validate.Length(1, 32),
+        validate=[validate.Length(1, 32), storable_text],
         metadata={"description": "A shop's code; one of those named at consent.", "example": "canteen"},
     )
     description = fields.String(

@@ -57,7 +57,10 @@ SELECT w.id, w.member_id, w.money_id, w.status, w.total_yen
    FOR NO KEY UPDATE OF w
 """
 
-_NAMED_ACCOUNTS = """
+# All of a batch's takings and books are locked by one statement in one order, here or at the write, never in part.
+LOCK_ACCOUNTS = """
+SELECT a.id, a.money_id, a.posted_yen, a.shop_id, a.book
+  FROM account a
  WHERE a.id = ANY(ARRAY(
         SELECT t.id
           FROM json_to_recordset(%(takings)s::json) AS k(shop_id uuid, money_id int)
@@ -67,21 +70,20 @@ _NAMED_ACCOUNTS = """
           FROM json_to_recordset(%(books)s::json) AS k(book text, money_id int)
           JOIN account b ON b.issuer_id = %(issuer)s AND b.book = k.book AND b.money_id = k.money_id
        ))
-"""
-
-# All of a batch's takings and books are locked by one statement in one order, here or at the write, never in part.
-LOCK_ACCOUNTS = f"""
-SELECT a.id, a.money_id, a.posted_yen, a.shop_id, a.book
-  FROM account a {_NAMED_ACCOUNTS}
  ORDER BY a.id
    FOR NO KEY UPDATE
 """
 
 # --- read, in new statements: what another poster committed while we waited for the locks is seen ---
 
-ACCOUNTS = f"""
-SELECT a.id, a.money_id, NULL::bigint, a.shop_id, a.book
-  FROM account a {_NAMED_ACCOUNTS}
+ACCOUNTS = """
+SELECT t.id, t.money_id, NULL::bigint, t.shop_id, NULL::text
+  FROM json_to_recordset(%(takings)s::json) AS k(shop_id uuid, money_id int)
+  JOIN account t USING (shop_id, money_id)
+UNION ALL
+SELECT b.id, b.money_id, NULL::bigint, NULL::uuid, b.book
+  FROM json_to_recordset(%(books)s::json) AS k(book text, money_id int)
+  JOIN account b ON b.issuer_id = %(issuer)s AND b.book = k.book AND b.money_id = k.money_id
 """
 
 LOTS = """

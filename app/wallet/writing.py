@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +12,7 @@ import psycopg
 from app.wallet import statements as sql
 from app.wallet.books import AccountChange, Decision, NewTransaction
 from app.wallet.documents import document
-from app.wallet.postings import Charge, Payment, Posting, Refund, Refused
+from app.wallet.postings import Charge, Declined, Payment, Posting, Refund, Refused
 
 
 def write(
@@ -68,7 +69,7 @@ def _transaction_row(n: int, new: NewTransaction) -> dict[str, Any]:
         if posting.metadata:
             row["metadata"] = posting.metadata
         if posting.taken_at:
-            row["taken_at"] = posting.taken_at.isoformat()
+            row["taken_at"] = posting.taken_at.astimezone(UTC).isoformat()
     if isinstance(posting, Payment | Refund | Charge) and posting.description:
         row["description"] = posting.description
     return row
@@ -108,7 +109,7 @@ def _request_rows(batch: Sequence[tuple[UUID, Posting]], decision: Decision) -> 
             "request_id": posting.request_id,
             "params_hash": posting.params_hash.hex(),
         }
-        if isinstance(posting, Payment | Charge):
+        if isinstance(posting, Payment | Charge | Declined) and posting.member_id:
             row["member_id"] = str(posting.member_id)
         if isinstance(ruling, NewTransaction):
             rows.append({**row, "transaction_id": str(ruling.id), "answer": {"balance_yen": ruling.balance_yen}})

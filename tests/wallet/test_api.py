@@ -117,6 +117,28 @@ def test_a_shop_outside_the_mandate_is_refused(make: Any, app: Flask) -> None:
     assert _refusal(one.pay(shop=other)) == (403, "mandate_exceeded")
 
 
+def test_a_shop_that_the_office_took_from_the_client_is_not_paid_by_an_earlier_mandate(make: Any, app: Flask) -> None:
+    one = make("payment")
+    assert one.pay().status_code == 201
+    with app.app_context(), transaction() as session:
+        session.execute(text("UPDATE oauth_client SET allowed_shops = '{}' WHERE id = :id"), {"id": one.client_id})
+    assert _refusal(one.pay()) == (403, "mandate_exceeded")
+
+
+def test_a_request_that_names_nothing_known_has_its_answer_too(make: Any, app: Flask) -> None:
+    """The shop opens between two sendings: this request stays refused, the next one is judged anew."""
+    one = make("payment", "balance")
+    assert _refusal(one.pay(shop="kiosk-tba", key="early")) == (404, "shop_unknown")
+    with app.app_context(), transaction() as session:
+        session.execute(text("UPDATE shop SET code = 'kiosk-tba' WHERE id = :id"), {"id": one.holder.shop_id})
+    again = one.pay(shop="kiosk-tba", key="early")
+    assert _refusal(again) == (404, "shop_unknown")
+    assert again.headers["Idempotency-Hit"] == "true"
+    told = one.get("/v1/transactions/by-request/early").get_json()
+    assert (told["outcome"], told["refusal"]["code"]) == ("refused", "shop_unknown")
+    assert one.pay(shop="kiosk-tba").status_code == 201
+
+
 def test_without_the_permission_nothing_is_paid_or_shown(make: Any) -> None:
     app = make("history")
     answer = app.pay()

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from app.wallet.errors import OutcomeUnknown, RequestInProgress, TemporarilyUnavailable
 from app.wallet.poster import Poster
 from app.wallet.postings import Accepted, Charge, Outcome, Payment, Posting, Refund, Refused
 from app.wallet.verify import verify
@@ -96,7 +97,7 @@ class Books(RuleBasedStateMachine):
         if not self.answers:
             return
         posting, before = self.answers[data.draw(st.sampled_from(sorted(self.answers)))]
-        again = self.posters[poster].post(posting)
+        again = self._send(poster, posting)
         assert again.hit
         assert _said(again) == _said(before)
 
@@ -106,7 +107,7 @@ class Books(RuleBasedStateMachine):
         if not payments:
             return
         key = data.draw(st.sampled_from(payments))
-        outcome = self.posters[poster].post(payment(self.holders[0], 100_000, key=key))
+        outcome = self._send(poster, payment(self.holders[0], 100_000, key=key))
         assert isinstance(outcome, Refused)
         assert outcome.code == "request_id_conflict"
 
@@ -117,7 +118,7 @@ class Books(RuleBasedStateMachine):
         postings = [(poster, payment(self.holders[member], yen)) for member, poster, yen in amounts]
         sent = postings + ([(1 - poster, posting) for poster, posting in postings] if double else [])
         with ThreadPoolExecutor(len(sent)) as pool:
-            outcomes = list(pool.map(lambda one: self.posters[one[0]].post(one[1]), sent))
+            outcomes = list(pool.map(lambda one: self._send(*one), sent))
         for (member, _, yen), (_, posting), outcome in zip(amounts, postings, outcomes, strict=False):
             self.answers[posting.request_id] = (posting, outcome)
             if isinstance(outcome, Accepted):
@@ -131,6 +132,29 @@ class Books(RuleBasedStateMachine):
             asked_yen = sum(yen for who, _, yen in amounts if who == member)
             if asked_yen <= before[member]:
                 assert balance_yen == before[member] - asked_yen, "there was enough for all of them"
+
+    @rule(data=st.data(), amounts=st.lists(st.tuples(MEMBERS, AMOUNTS), max_size=4))
+    def pay_back_in_parallel(self, data: st.DataObject, amounts: list[tuple[int, int]]) -> None:
+        """One payment given back through both processes at once, while others pay: one of the two refunds counts."""
+        if not self.refundable:
+            return
+        paid = data.draw(st.sampled_from(sorted(self.refundable)))
+        member, amount_yen = self.refundable.pop(paid)
+        refunds = [refund(paid), refund(paid)]
+        payments = [payment(self.holders[who], yen) for who, yen in amounts]
+        sent = list(enumerate([*refunds, *payments]))
+        with ThreadPoolExecutor(len(sent)) as pool:
+            outcomes = list(pool.map(lambda one: self._send(one[0] % 2, one[1]), sent))
+        self.answers.update(
+            (posting.request_id, (posting, outcome)) for (_, posting), outcome in zip(sent, outcomes, strict=True)
+        )
+        codes = [outcome.code for outcome in outcomes[:2] if isinstance(outcome, Refused)]
+        assert codes == ["already_refunded"]
+        self.balances[member] += amount_yen
+        for (who, yen), outcome in zip(amounts, outcomes[2:], strict=True):
+            if isinstance(outcome, Accepted):
+                self.balances[who] -= yen
+                self.refundable[outcome.transaction_id] = (who, yen)
 
     @invariant()
     def the_books_are_true(self) -> None:
@@ -159,9 +183,18 @@ class Books(RuleBasedStateMachine):
         assert [totals[holder.member_id] for holder in self.holders] == self.balances
 
     def _post(self, poster: int, posting: Payment | Refund | Charge) -> Outcome:
-        outcome = self.posters[poster].post(posting)
+        outcome = self._send(poster, posting)
         self.answers[posting.request_id] = (posting, outcome)
         return outcome
+
+    def _send(self, poster: int, posting: Posting) -> Outcome:
+        """As a client sends: a 503 or a 409 `request_in_progress` says to send the very same again."""
+        for _ in range(20):
+            try:
+                return self.posters[poster].post(posting)
+            except (TemporarilyUnavailable, RequestInProgress, OutcomeUnknown):
+                continue
+        raise AssertionError("no answer after twenty sendings")
 
     def _expect_payment(self, member: int, amount_yen: int, outcome: Outcome) -> None:
         if amount_yen > self.balances[member]:
