@@ -6,8 +6,10 @@ from flask import Flask
 def __getattr__(name: str) -> Flask:
     if name == "app":
         from app.factory import create_app
+        from app.serve import keep_to_one_processor
         from app.settings import Settings
 
+        keep_to_one_processor()
         return create_app(Settings.from_env())
     if name == "mypage":
         from app.mypage.factory import create_mypage
