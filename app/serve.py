@@ -33,7 +33,7 @@ def granian_command(target: str, *, host: str, port: int, workers: int, threads:
     ]  # fmt: skip
 
 
-def keep_to_one_processor() -> None:
+def keep_to_one_processor(*, claimed_as: str = "kumiai-processor") -> None:
     """Have this web process, and every thread it starts from now on, stay on one processor that is free of others.
 
     Of a Python process one thread runs at a time. Where its threads wander over the processors, each of them finds
@@ -46,7 +46,7 @@ def keep_to_one_processor() -> None:
     for processor in sorted(os.sched_getaffinity(0)):
         claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
-            claim.bind(f"\0kumiai-processor-{processor}")
+            claim.bind(f"\0{claimed_as}-{processor}")
         except OSError:
             claim.close()
             continue

@@ -1,8 +1,11 @@
-"""The other baseline: a bare Flask route that answers JSON, on the same web server."""
+"""The other baseline: a bare Flask route that answers JSON, on the same web server, kept to its processor like ours."""
 
 from flask import Flask, jsonify
 from flask.wrappers import Response
 
+from app.serve import keep_to_one_processor
+
+keep_to_one_processor()
 app = Flask("bare")
 
 
