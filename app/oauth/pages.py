@@ -101,8 +101,7 @@ def _signed_in(grant: Code) -> SignedInMember:
     if member is None or sign_in_again.needed(grant.ask, auth_time=member.auth_time, key=key):
         if "none" in grant.ask.prompt:
             raise LoginRequiredError(redirect_uri=grant.redirect_uri)
-        SignedIn().check()
-        abort(redirect(sign_in_again.address(key), code=303))
+        abort(redirect(sign_in_again.address(grant.ask, key=key), code=303))
     return member
 
 

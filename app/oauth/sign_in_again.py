@@ -18,6 +18,7 @@ from app.oauth.authorization_request import Ask
 
 NOTE = "sign_in_asked"
 _NOTE_LIFE_S = 3600
+_ASKED_BY_PROMPT = frozenset({"login", "select_account"})
 
 
 def needed(ask: Ask, *, auth_time: datetime, key: bytes) -> bool:
@@ -25,15 +26,20 @@ def needed(ask: Ask, *, auth_time: datetime, key: bytes) -> bool:
     asked_at = _asked_at(key)
     if asked_at is not None and auth_time >= asked_at:
         return False
-    if ask.prompt & {"login", "select_account"}:
+    if ask.prompt & _ASKED_BY_PROMPT:
         return True
     return ask.max_age_s is not None and clock.now() - auth_time > timedelta(seconds=ask.max_age_s)
 
 
-def address(key: bytes) -> str:
-    """The sign-in page, which leads back to this request with the note that it was asked for now."""
-    note = _serializer(key).dumps([_request_hash(), clock.now().timestamp()])
-    query = f"{_query_without_note()}&{urlencode({NOTE: note})}"
+def address(ask: Ask, *, key: bytes) -> str:
+    """The sign-in page, which leads back to this request: with the note that it was asked for now, where that counts.
+
+    A member who was signed out needs the note too: the sign-in they come back from is the one the client asks for.
+    """
+    query = _query_without_note()
+    if ask.prompt & _ASKED_BY_PROMPT or ask.max_age_s is not None:
+        note = _serializer(key).dumps([_request_hash(), clock.now().timestamp()])
+        query += f"&{urlencode({NOTE: note})}"
     return url_for("member.login", next=f"{request.path}?{query}")
 
 

@@ -240,6 +240,18 @@ def test_prompt_login_wants_a_sign_in_after_the_request(app: Flask, third_party:
     assert next_of(member.browser.get(third_party.address(prompt="login"))), "the next request asks anew"
 
 
+@pytest.mark.parametrize("asked", [{"prompt": "login"}, {"prompt": "select_account"}, {"max_age": "0"}])
+def test_who_was_signed_out_signs_in_once(
+    app: Flask, third_party: ThirdParty, member: Member, asked: dict[str, str]
+) -> None:
+    browser = app.test_client()
+    back = next_of(browser.get(third_party.address(**asked)))
+
+    sign_in(app, browser, member.id)
+
+    assert browser.get(back).status_code == 200
+
+
 def test_the_note_of_a_sign_in_is_worth_nothing_elsewhere(
     app: Flask, third_party: ThirdParty, new_third_party: Callable[..., ThirdParty], member: Member
 ) -> None:
