@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ipaddress
 import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -42,9 +44,47 @@ _KNOCK = text("""
     DO UPDATE SET count = flood_counter.count + 1 WHERE flood_counter.count < :limit
     RETURNING count
 """)
+_GIVE_BACK = text("""
+    UPDATE flood_counter SET count = count - 1
+     WHERE door = :door AND caller_hash = :caller_hash AND window_ends_at = :window_ends_at AND count > 0
+""")
 
 
-def knock(*, door: str, caller: str, limit: int, window_s: int) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """Where one caller may knock `limit` times in each window of `window_s` seconds."""
+
+    name: str
+    caller: str
+    limit: int
+    window_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knock:
+    """A knock that was counted, as `give_back` finds it again."""
+
+    door: str
+    caller_hash: bytes
+    window_ends_at: datetime
+
+
+def knock_at(*doors: Door) -> list[Knock]:
+    """Knock at each door; put the narrowest first, so that a caller it stops counts at no wider one.
+
+    Raises TooManyRequests where one of them stays shut, with nothing counted at the others.
+    """
+    counted: list[Knock] = []
+    try:
+        for door in doors:
+            counted.append(knock(door=door.name, caller=door.caller, limit=door.limit, window_s=door.window_s))
+    except TooManyRequests:
+        give_back(counted)
+        raise
+    return counted
+
+
+def knock(*, door: str, caller: str, limit: int, window_s: int) -> Knock:
     """Count one knock of `caller` at `door`; the first `limit` in each window of `window_s` seconds may pass.
 
     Call it before `transaction()`. It commits by itself, so whatever is refused afterwards the knock stays counted,
@@ -53,15 +93,26 @@ def knock(*, door: str, caller: str, limit: int, window_s: int) -> None:
     assert not in_transaction(), "knock before the transaction: its roll-back must not undo the count"
     now_s = clock.now().timestamp()
     ends_s = (math.floor(now_s / window_s) + 1) * window_s
-    values = {
-        "door": door,
-        "caller_hash": _caller_hash(door=door, caller=caller),
-        "window_ends_at": datetime.fromtimestamp(ends_s, UTC),
-        "limit": limit,
-    }
+    knocked = Knock(
+        door=door,
+        caller_hash=_caller_hash(door=door, caller=caller),
+        window_ends_at=datetime.fromtimestamp(ends_s, UTC),
+    )
     with autocommit().connect() as connection:
-        if connection.execute(_KNOCK, values).one_or_none() is None:
+        if connection.execute(_KNOCK, {**asdict(knocked), "limit": limit}).one_or_none() is None:
             raise TooManyRequests(retry_after_s=math.ceil(ends_s - now_s))
+    return knocked
+
+
+def give_back(knocks: Iterable[Knock]) -> None:
+    """Uncount knocks that turned out to be no guesses, so that only failures add up.
+
+    Every guess is counted before it is tried, so guesses made at the same moment do not get past the limit together.
+    """
+    assert not in_transaction(), "a knock is given back after the commit: until then it may still fail"
+    with autocommit().connect() as connection:
+        for each in knocks:
+            connection.execute(_GIVE_BACK, asdict(each))
 
 
 def network(address: str | None) -> str:

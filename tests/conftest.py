@@ -20,6 +20,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from psycopg import sql
 
+from app import clock
 from app.db import dispose
 from app.embedded import EmbeddedPostgres
 from app.factory import create_app
@@ -143,6 +144,13 @@ def fresh_app(fresh_database: str, make_settings: Callable[[str], Settings]) -> 
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
     return app.test_client()
+
+
+@pytest.fixture
+def still_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time stands still, so that no limit's window ends in the middle of the test."""
+    instant = clock.now()
+    monkeypatch.setattr(clock, "now", lambda: instant)
 
 
 @pytest.fixture(scope="session")

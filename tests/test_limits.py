@@ -20,10 +20,12 @@ from app.db import dispose, transaction
 from app.errors import TooManyRequests
 from app.factory import create_app
 from app.ids import keyed_hash
-from app.limits import FloodCounter, forget_past_windows, knock, network
+from app.limits import Door, FloodCounter, forget_past_windows, give_back, knock, knock_at, network
 from app.settings import Settings
 
 WINDOW_S = 86_400
+
+pytestmark = pytest.mark.usefixtures("still_clock")
 
 
 @pytest.fixture
@@ -75,6 +77,28 @@ def test_knocks_at_the_same_moment_are_all_counted(app: Flask, door: str) -> Non
     with ThreadPoolExecutor(20) as threads:
         assert Counter(threads.map(one, range(20))) == {"passed": 5, "refused": 15}
     assert counts(app, door) == [5]
+
+
+def test_a_knock_given_back_counts_no_more(app: Flask, door: str) -> None:
+    with app.app_context():
+        for _ in range(3):
+            give_back([knock(door=door, caller="a", limit=1, window_s=WINDOW_S)])
+        once = knock(door=door, caller="a", limit=1, window_s=WINDOW_S)
+        with pytest.raises(TooManyRequests):
+            knock(door=door, caller="a", limit=1, window_s=WINDOW_S)
+        give_back([once, once])
+    assert counts(app, door) == [0], "never below nothing"
+
+
+def test_a_shut_door_leaves_nothing_counted_at_the_others(app: Flask, door: str) -> None:
+    def at(name: str) -> Door:
+        return Door(name=door + name, caller="a", limit=1, window_s=WINDOW_S)
+
+    with app.app_context():
+        knock_at(at("_shut"))
+        with pytest.raises(TooManyRequests):
+            knock_at(at("_before"), at("_shut"), at("_after"))
+    assert (counts(app, door + "_before"), counts(app, door + "_after")) == ([0], [])
 
 
 def test_a_knock_stays_counted_when_the_request_fails(app: Flask, door: str) -> None:
@@ -129,9 +153,9 @@ def test_only_configured_proxies_are_believed(
         headers={"X-Forwarded-For": "203.0.113.7, 203.0.113.8, 203.0.113.9"},
     )
     with app.app_context():
-        expected = keyed_hash(settings.secret_key, purpose="flood:sign_in_address", value=counted)
+        expected = keyed_hash(settings.secret_key, purpose="flood:sign_in_network", value=counted)
         with transaction() as session:
-            rows = session.scalars(select(FloodCounter.caller_hash).where(FloodCounter.door == "sign_in_address")).all()
+            rows = session.scalars(select(FloodCounter.caller_hash).where(FloodCounter.door == "sign_in_network")).all()
         dispose()
     assert rows == [expected]
 

@@ -18,7 +18,7 @@ from werkzeug.wrappers import Response
 from app import clock
 from app.db import transaction
 from app.errors import DomainError
-from app.limits import knock, network
+from app.limits import Door, Knock, give_back, knock, knock_at, network
 from app.member import codes, service
 from app.member.errors import CodeUnusable, InvalidCredentials, MemberSuspended, WrongCode
 from app.member.schemas import CodeForm, LoginForm
@@ -49,20 +49,19 @@ def login() -> str:
 
 
 @pages.post("/login")
-@protected_by(Public("the door itself; limited per address and per e-mail"))
+@protected_by(Public("the door itself; failures are counted"))
 def give_password() -> Response | tuple[str, int]:
     try:
         form = LoginForm().load(request.form.to_dict())
     except ValidationError as error:
         return _login_again(missing=error.messages_dict, status=422)
-    # a campus may be one address to us, so that limit is wide; the one per e-mail is what stops guessing
-    knock(door="sign_in_address", caller=network(request.remote_addr), limit=300, window_s=600)
-    knock(door="sign_in_email", caller=service.normal_email(form["email"]), limit=20, window_s=900)
+    knocks = _knock_with_password(service.normal_email(form["email"]))
     try:
         with transaction():
             step = service.begin_sign_in(**form)
     except (InvalidCredentials, MemberSuspended) as error:
         return _login_again(refusal=error, status=error.status)
+    give_back(knocks)
     _wait_for(step)
     return redirect(url_for("member.code", next=_next()), code=303)
 
@@ -75,7 +74,7 @@ def code() -> Response | tuple[str, int]:
 
 
 @pages.post("/login/code")
-@protected_by(Public("needs the cookie of a sign-in whose password was right; tries are counted"))
+@protected_by(Public("needs the cookie of a sign-in whose password was right; failures are counted"))
 def give_code() -> Response | tuple[str, int]:
     waiting = _waiting()
     if waiting is None:
@@ -84,14 +83,14 @@ def give_code() -> Response | tuple[str, int]:
         form = CodeForm().load(request.form.to_dict())
     except ValidationError:
         return _code_page(waiting, malformed=True, status=422)
-    # NIST SP 800-63B section 5.2.2: at most 100 failed tries on one account
-    knock(door="code_entry", caller=str(waiting.member_id), limit=100, window_s=86_400)
+    knocks = _knock_with_code(waiting.member_id)
     try:
         with transaction():
             member_id = service.finish_sign_in(code_id=waiting.code_id, digits=form["code"])
             start_session(member_id=member_id)
     except (WrongCode, CodeUnusable, MemberSuspended) as error:
         return _code_page(waiting, refusal=error, status=error.status)
+    give_back(knocks)
     return redirect(url_for("member.done", next=_next()), code=303)
 
 
@@ -129,6 +128,30 @@ def end() -> Response:
     with transaction():
         end_session()
     return redirect(url_for("member.logout"), code=303)
+
+
+def _knock_with_password(email: str) -> list[Knock]:
+    """Count a try before it is made. Raises TooManyRequests.
+
+    Guessing at an address shuts it to the guesser's network only: whoever could shut it to everybody could keep its
+    owner out. So its own limit is wide, against guesses from many networks, and wider than one network can fill. A
+    campus may be one network to us, which makes that limit wide too. An unknown address is counted like a known one.
+    """
+    caller = network(request.remote_addr)
+    return knock_at(
+        Door(name="sign_in", caller=f"{email} {caller}", limit=10, window_s=900),
+        Door(name="sign_in_email", caller=email, limit=100, window_s=3600),
+        Door(name="sign_in_network", caller=caller, limit=300, window_s=600),
+    )
+
+
+def _knock_with_code(member_id: UUID) -> list[Knock]:
+    """Count a try before it is made. Raises TooManyRequests."""
+    return knock_at(
+        # NIST SP 800-63B section 5.2.2: at most 100 failed tries on one account
+        Door(name="code_entry", caller=str(member_id), limit=100, window_s=86_400),
+        Door(name="code_entry_network", caller=network(request.remote_addr), limit=100, window_s=600),
+    )
 
 
 def _next() -> str | None:

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import html
 import re
+import secrets
 import time
+from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from statistics import median
+from threading import Barrier
 from uuid import UUID
 
 import pytest
 from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import event, func, select, update
+from sqlalchemy import ColumnElement, event, func, select, update
 from werkzeug.test import TestResponse
 
 from app.db import autocommit, transaction
+from app.ids import keyed_hash
+from app.limits import FloodCounter
 from app.member import service, sessions
 from app.member.models import Member, MemberSession, VerificationCode
 from app.outbox import Outbox
@@ -40,6 +46,10 @@ def sign_in(client: FlaskClient, person: Person, last_code: LastCode) -> TestRes
 
 def without_token(page: TestResponse) -> str:
     return re.sub(r'name="csrf_token" value="[^"]+"', "", page.text)
+
+
+def csrf_token(page: TestResponse) -> str:
+    return page.text.split('name="csrf_token" value="')[1].split('"')[0]
 
 
 def action(page: TestResponse) -> str:
@@ -191,13 +201,88 @@ class TestPassword:
         assert answer.status_code == 400
         assert mails(person.email) == []
 
-    def test_guessing_at_one_address_is_stopped_for_a_while(self, client: FlaskClient, person: Person) -> None:
-        for _ in range(20):
-            assert post(client, "/login", email=person.email, password="ちがう").status_code == 403
-        refused = give_password(client, person)
+
+@pytest.mark.usefixtures("still_clock")
+class TestGuessing:
+    @pytest.mark.parametrize("known", [True, False], ids=["member", "unknown address"])
+    def test_it_is_stopped_for_a_while(self, app: Flask, person: Person, known: bool) -> None:
+        guesser, email = browser_at(app, "192.0.2.1"), person.email if known else f"x{person.email}"
+        for _ in range(10):
+            assert post(guesser, "/login", email=email, password="ちがう").status_code == 403
+        refused = post(guesser, "/login", email=f" {email.upper()}", password=PASSWORD)
         assert refused.status_code == 429
         assert 0 < int(refused.headers["Retry-After"]) <= 900
-        assert post(client, "/login", email="b" + person.email, password="ちがう").status_code == 403
+        assert post(guesser, "/login", email="b" + email, password="ちがう").status_code == 403
+
+    def test_it_locks_nobody_else_out(self, app: Flask, person: Person) -> None:
+        guesser = browser_at(app, "192.0.2.2")
+        answers = [post(guesser, "/login", email=person.email, password="ちがう").status_code for _ in range(30)]
+        assert answers == [403] * 10 + [429] * 20
+        assert give_password(browser_at(app, "198.51.100.2"), person).status_code == 303
+        assert counted(app, "sign_in_email", person.email) == 10, "what is refused unread is no try"
+
+    def test_signing_in_is_never_too_often(self, app: Flask, person: Person) -> None:
+        browser = browser_at(app, "192.0.2.3")
+        assert {give_password(browser, person).status_code for _ in range(12)} == {303}
+        for door, caller in (
+            ("sign_in", f"{person.email} 192.0.2.3"),
+            ("sign_in_email", person.email),
+            ("sign_in_network", "192.0.2.3"),
+        ):
+            assert counted(app, door, caller) == 0
+
+    def test_guesses_at_the_same_moment_do_not_get_past_together(self, app: Flask, person: Person) -> None:
+        browsers = [browser_at(app, "192.0.2.4") for _ in range(20)]
+        tokens = [csrf_token(browser.get("/login")) for browser in browsers]
+        barrier = Barrier(20)
+
+        def guess(number: int) -> int:
+            form = {"csrf_token": tokens[number], "email": person.email, "password": "ちがう"}
+            barrier.wait(30)
+            return browsers[number].post("/login", data=form).status_code
+
+        with ThreadPoolExecutor(20) as threads:
+            assert Counter(threads.map(guess, range(20))) == {403: 10, 429: 10}
+
+    @pytest.mark.parametrize(
+        ("door", "limit", "within_s"),
+        [("sign_in_email", 100, 3600), ("sign_in_network", 300, 600)],
+        ids=["many networks, one address", "one network, many addresses"],
+    )
+    def test_guessing_from_all_sides_is_stopped_too(
+        self, app: Flask, person: Person, door: str, limit: int, within_s: int
+    ) -> None:
+        network = f"2001:db8:{secrets.randbelow(65_536):x}:{secrets.randbelow(65_536):x}::/64"
+        caller = person.email if door == "sign_in_email" else network
+        guesser = browser_at(app, network.replace("/64", "5"))
+        post(guesser, "/login", email=person.email, password="ちがう")
+        set_count(app, door, caller, limit)
+        refused = post(guesser, "/login", email=person.email, password="ちがう")
+        assert refused.status_code == 429
+        assert 0 < int(refused.headers["Retry-After"]) <= within_s
+        assert counted(app, "sign_in", f"{person.email} {network}") == 1, "only what was read is counted"
+
+
+def browser_at(app: Flask, address: str) -> FlaskClient:
+    """A browser whose requests come from a network address."""
+    browser = app.test_client()
+    browser.environ_base["REMOTE_ADDR"] = address
+    return browser
+
+
+def flood_counter(app: Flask, door: str, caller: str) -> ColumnElement[bool]:
+    key = app.extensions["kumiai.settings"].secret_key
+    hashed = keyed_hash(key, purpose=f"flood:{door}", value=caller)
+    return (FloodCounter.door == door) & (FloodCounter.caller_hash == hashed)
+
+
+def counted(app: Flask, door: str, caller: str) -> int:
+    with app.app_context(), transaction() as session:
+        return session.scalars(select(FloodCounter.count).where(flood_counter(app, door, caller))).one()
+
+
+def set_count(app: Flask, door: str, caller: str, count: int) -> None:
+    change(app, update(FloodCounter).where(flood_counter(app, door, caller)).values(count=count))
 
 
 class TestCode:
@@ -295,19 +380,40 @@ class TestCode:
     @pytest.mark.parametrize("path", ["/login/code", "/login/code/resend"])
     def test_the_password_holds_for_half_an_hour(self, client: FlaskClient, person: Person, path: str) -> None:
         give_password(client, person)
-        page = client.get("/login/code").text
-        token = page.split('name="csrf_token" value="')[1].split('"')[0]
+        token = csrf_token(client.get("/login/code"))
         with client.session_transaction() as cookie:
             assert 1_790 < cookie["sign_in"]["until_s"] - time.time() <= 1_800
             cookie["sign_in"] = {**cookie["sign_in"], "until_s": time.time() - 1}
         answer = client.post(path, data={"csrf_token": token, "code": "000000"})
         assert (answer.status_code, answer.location) == (303, "/login")
 
+    @pytest.mark.usefixtures("still_clock")
     def test_codes_are_not_sent_without_end(self, client: FlaskClient, person: Person, mails: Mails) -> None:
         give_password(client, person)
         answers = [post(client, "/login/code/resend").status_code for _ in range(6)]
         assert answers == [303] * 5 + [429]
         assert len(mails(person.email)) == 6
+
+    @pytest.mark.usefixtures("still_clock")
+    @pytest.mark.parametrize(("door", "by_network"), [("code_entry", False), ("code_entry_network", True)])
+    def test_only_wrong_codes_are_counted_and_too_many_are_stopped(
+        self, app: Flask, person: Person, last_code: LastCode, door: str, by_network: bool
+    ) -> None:
+        address = f"203.0.113.{1 + by_network}"
+        browser, caller = browser_at(app, address), address if by_network else str(person.id)
+        sent = give_password(browser, person)
+        post(browser, sent.location, code=other_code(last_code(person.email)))
+        assert counted(app, door, caller) == 1
+        set_count(app, door, caller, 99)
+        assert post(browser, sent.location, code=last_code(person.email)).status_code == 303
+        assert counted(app, door, caller) == 99
+        sent = give_password(browser, person)
+        post(browser, sent.location, code=other_code(last_code(person.email)))
+        assert post(browser, sent.location, code=last_code(person.email)).status_code == 429
+        elsewhere = browser_at(app, "198.51.100.7")
+        sent = give_password(elsewhere, person)
+        answer = post(elsewhere, sent.location, code=last_code(person.email))
+        assert answer.status_code == (303 if by_network else 429)
 
 
 class TestNext:

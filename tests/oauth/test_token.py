@@ -116,6 +116,7 @@ def test_a_revoked_client_is_refused(third_party: ThirdParty, rows: Callable[...
     assert error(third_party.post(grant_type="client_credentials")) == "invalid_client"
 
 
+@pytest.mark.usefixtures("still_clock")
 def test_failed_authentications_are_counted_per_address(
     app: Flask, third_party: ThirdParty, till: ThirdParty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
