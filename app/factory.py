@@ -19,7 +19,7 @@ from app.reader import api as reader_api
 from app.settings import Settings
 from app.wallet import api as wallet_api
 from app.wallet.spend_control import GrantControls
-from app.web import csrf, formats, headers, locale, protection, request_id
+from app.web import csrf, formats, headers, locale, protection, request_id, tls
 from app.web.session import PageSessions
 
 MAX_BODY_BYTES = 256 * 1024
@@ -76,7 +76,7 @@ def _configure(app: Flask, settings: Settings) -> None:
         SESSION_COOKIE_NAME="kumiai_session",
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
-        SESSION_COOKIE_SECURE=settings.secure_cookies,
+        SESSION_COOKIE_SECURE=settings.https,
         TESTING=settings.environment == "test",
         PROPAGATE_EXCEPTIONS=False,
     )
@@ -84,6 +84,7 @@ def _configure(app: Flask, settings: Settings) -> None:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     assert models.metadata.tables
-    if settings.trusted_proxies:
-        hops = settings.trusted_proxies
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    if settings.https:
+        tls.init_app(app)
+    if settings.trusted_proxies:  # only for who calls: what address we are reached at, the settings say
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies, x_proto=0)  # type: ignore[method-assign]

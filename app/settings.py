@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,7 +60,8 @@ class Settings:
         return ZoneInfo(self.time_zone)
 
     @property
-    def secure_cookies(self) -> bool:
+    def https(self) -> bool:
+        """Whether browsers reach the server over TLS."""
         return urlsplit(self.issuer_url).scheme == "https"
 
     @classmethod
@@ -85,17 +87,29 @@ class Settings:
             default_locale=source.get("KUMIAI_DEFAULT_LOCALE", cls.default_locale),
             time_zone=source.get("KUMIAI_TIME_ZONE", cls.time_zone),
         )
-        settings._refuse_what_production_must_not_have()
+        settings._refuse_what_cannot_work()
+        if settings.production:
+            settings._refuse_what_production_must_not_have(source)
         return settings
 
-    def _refuse_what_production_must_not_have(self) -> None:
+    def _refuse_what_cannot_work(self) -> None:
         url = urlsplit(self.issuer_url)
         if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment:
             raise SettingsError("KUMIAI_ISSUER_URL must be the server's own address, such as https://pay.example.jp")
-        loopback = url.hostname in ("localhost", "127.0.0.1", "::1")
-        if self.production and url.scheme != "https" and not loopback:
-            raise SettingsError("KUMIAI_ISSUER_URL must begin with https:// in production (RFC 8414 section 2)")
-        if self.production and self.mail_url.startswith("maildir:"):
+        if url.scheme != "https" and url.hostname not in ("localhost", "127.0.0.1", "::1"):
+            raise SettingsError(
+                "KUMIAI_ISSUER_URL must begin with https://, except on this very machine, such as http://localhost:8000"
+                " (RFC 8414 section 2)"
+            )
+
+    def _refuse_what_production_must_not_have(self, source: Mapping[str, str]) -> None:
+        if self.https and not source.get("KUMIAI_TRUSTED_PROXIES"):
+            # unset, every caller would have the proxy's address, and limits on strangers would stop all of them
+            raise SettingsError(
+                "set KUMIAI_TRUSTED_PROXIES: 1 where one proxy stands in front and ends TLS, 0 only where this very"
+                " process ends it"
+            )
+        if self.mail_url.startswith("maildir:"):
             raise SettingsError("KUMIAI_MAIL_URL=maildir: is for development; set smtp:// or smtps:// in production")
 
 
@@ -130,7 +144,7 @@ def _key(source: Mapping[str, str], name: str) -> bytes:
 
 
 def _count(source: Mapping[str, str], name: str) -> int:
-    value = source.get(name, "0")
-    if not value.isdecimal():
+    value = source.get(name) or "0"
+    if not re.fullmatch("[0-9]{1,2}", value):
         raise SettingsError(f"{name} must be a whole number, the count of proxies in front of the server")
     return int(value)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from flask import Flask, Response, render_template
 from flask_wtf.csrf import CSRFError
@@ -12,10 +10,7 @@ from werkzeug.exceptions import HTTPException
 
 from app.mypage import pages, session
 from app.mypage.settings import MypageSettings
-from app.web import csrf, formats, headers, locale, protection, request_id
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+from app.web import csrf, formats, headers, locale, protection, request_id, tls
 
 _SENTENCES = {400: "bad_request", 404: "not_found", 405: "not_found"}
 
@@ -44,7 +39,7 @@ def create_mypage(settings: MypageSettings) -> Flask:
     app.register_error_handler(CSRFError, lambda error: _error_page("form_expired", 400))
     app.register_error_handler(HTTPException, _http_error)
     if settings.https:
-        app.wsgi_app = _over_tls(app.wsgi_app)  # type: ignore[method-assign, assignment]
+        tls.init_app(app)
     return app
 
 
@@ -63,13 +58,3 @@ def _http_error(error: HTTPException) -> Response:
 def _error_page(code: str, status: int) -> Response:
     title, cure = locale.translate(f"mypage.error.{code}"), locale.translate(f"mypage.error.{code}.cure")
     return Response(render_template("web/error.html", title=title, cure=cure), status=status)
-
-
-def _over_tls(wsgi_app: WSGIApplication) -> WSGIApplication:
-    """A proxy ends TLS in front of us; the address in the settings, not a header, says so."""
-
-    def call(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        environ["wsgi.url_scheme"] = "https"
-        return wsgi_app(environ, start_response)
-
-    return call

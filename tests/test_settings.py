@@ -1,0 +1,90 @@
+"""The server's settings: what stops the start, and what an https address brings with it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+from flask import Flask
+
+from app.db import dispose
+from app.factory import create_app
+from app.settings import Settings, SettingsError
+
+_KEY = base64.b64encode(b"k" * 32).decode()
+GIVEN = {
+    "DATABASE_URL": "postgresql://kumiai@db.example/kumiai",
+    "KUMIAI_SECRET_KEY": _KEY,
+    "KUMIAI_SEALING_KEY": _KEY,
+    "KUMIAI_CARD_PEPPER": _KEY,
+    "KUMIAI_ISSUER_URL": "https://pay.example.jp/",
+    "KUMIAI_TRUSTED_PROXIES": "1",
+}
+
+
+@contextmanager
+def server(settings: Settings) -> Iterator[Flask]:
+    app = create_app(settings)
+    try:
+        yield app
+    finally:
+        with app.app_context():
+            dispose()
+
+
+def test_from_the_environment() -> None:
+    settings = Settings.from_env(GIVEN)
+    assert settings.production
+    assert settings.issuer_url == "https://pay.example.jp"
+    assert settings.trusted_proxies == 1
+    assert _KEY not in repr(settings)
+
+
+@pytest.mark.parametrize("said", [None, ""])
+def test_over_https_in_production_the_proxies_must_be_counted(said: str | None) -> None:
+    """Left at none, the proxy would be every caller, and its limits everybody's."""
+    given = {name: value for name, value in GIVEN.items() if name != "KUMIAI_TRUSTED_PROXIES"}
+    given |= {} if said is None else {"KUMIAI_TRUSTED_PROXIES": said}
+    with pytest.raises(SettingsError, match="KUMIAI_TRUSTED_PROXIES: 1 where one proxy"):
+        Settings.from_env(given)
+    assert Settings.from_env({**given, "KUMIAI_TRUSTED_PROXIES": "0"}).trusted_proxies == 0
+    assert Settings.from_env({**given, "KUMIAI_ENV": "development"}).trusted_proxies == 0
+    assert Settings.from_env({**given, "KUMIAI_ISSUER_URL": "http://localhost:8000"}).trusted_proxies == 0
+
+
+@pytest.mark.parametrize("count", ["one", "-1", "１", "1.0", "999"])
+def test_a_count_of_proxies_is_a_number(count: str) -> None:
+    with pytest.raises(SettingsError, match="KUMIAI_TRUSTED_PROXIES"):
+        Settings.from_env({**GIVEN, "KUMIAI_TRUSTED_PROXIES": count})
+
+
+@pytest.mark.parametrize("environment", ["production", "development", "test"])
+@pytest.mark.parametrize("url", ["http://192.168.0.7:8000", "http://pay.example.jp", "http://localhost.example.jp"])
+def test_http_is_for_this_machine_alone(environment: str, url: str) -> None:
+    """Authlib answers no request at such an address, whatever the environment."""
+    with pytest.raises(SettingsError, match="KUMIAI_ISSUER_URL must begin with https://"):
+        Settings.from_env({**GIVEN, "KUMIAI_ENV": environment, "KUMIAI_ISSUER_URL": url})
+
+
+@pytest.mark.parametrize("url", ["http://localhost:8000", "http://127.0.0.1:8000", "http://[::1]:8000"])
+def test_at_every_address_the_settings_let_through_a_request_is_answered(settings: Settings, url: str) -> None:
+    allowed = Settings.from_env({**GIVEN, "KUMIAI_ENV": "development", "KUMIAI_ISSUER_URL": url})
+    with server(replace(settings, issuer_url=allowed.issuer_url)) as app:
+        assert app.test_client().get("/oauth/authorize").status_code == 400
+        assert app.test_client().post("/oauth/token", data={"grant_type": "x"}).status_code == 400
+
+
+@pytest.mark.parametrize(("issuer_url", "tls"), [("https://pay.example.jp", True), ("http://localhost:8000", False)])
+@pytest.mark.parametrize("proxies", [0, 1])
+def test_an_https_address_brings_secure_cookies_and_strict_transport_security(
+    settings: Settings, issuer_url: str, tls: bool, proxies: int
+) -> None:
+    """Whatever a proxy says or leaves out: the scheme is the settings'."""
+    with server(replace(settings, issuer_url=issuer_url, trusted_proxies=proxies)) as app:
+        for headers in ({}, {"X-Forwarded-Proto": "http" if tls else "https"}):
+            answers = [app.test_client().get(path, headers=headers) for path in ("/login", "/language/en", "/v1/me")]
+            assert {"Strict-Transport-Security" in answer.headers for answer in answers} == {tls}
+            assert ["Secure" in answer.headers["Set-Cookie"] for answer in answers[:2]] == [tls, tls]
