@@ -6,10 +6,12 @@ import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
+_PORT = r"(?::(?P<port>[1-9][0-9]{0,4}))?"
+_LABEL = "[A-Za-z0-9-]{1,63}"
 # RFC 8252 section 7.3: a native app listens on whatever port the system gives it.
-_LOOPBACK = re.compile(r"http://(?P<host>127\.0\.0\.1|\[::1\]|localhost)(?::\d{1,5})?(?P<rest>/[^#]*)?")
+_LOOPBACK = re.compile(rf"http://(?P<host>127\.0\.0\.1|\[::1\]|localhost){_PORT}(?P<rest>/[^#]*)?")
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
-_WEB = re.compile(r"https://[A-Za-z0-9.-]+(?::\d{1,5})?(?:[/?].*)?")
+_WEB = re.compile(rf"https://{_LABEL}(?:\.{_LABEL})*{_PORT}(?:[/?].*)?")
 _PRIVATE = re.compile(r"[a-z][a-z0-9+-]*(?:\.[a-z0-9+-]+)+:/[^/].*")
 
 
@@ -31,7 +33,7 @@ def registrable(uri: str, *, profile: str) -> bool:
     """
     if not _PRINTABLE.fullmatch(uri) or "#" in uri:
         return False
-    if _WEB.fullmatch(uri) or _LOOPBACK.fullmatch(uri):
+    if _match(_WEB, uri) or _match(_LOOPBACK, uri):
         return True
     return profile == "native" and _PRIVATE.fullmatch(uri) is not None
 
@@ -43,5 +45,11 @@ def origin(uri: str) -> str:
 
 
 def _without_port(uri: str) -> tuple[str, str] | None:
-    match = _LOOPBACK.fullmatch(uri)
+    match = _match(_LOOPBACK, uri)
     return (match["host"], match["rest"] or "") if match else None
+
+
+def _match(form: re.Pattern[str], uri: str) -> re.Match[str] | None:
+    """`uri` taken apart, if it is of this form and its port is one: redirecting to another would fail on our side."""
+    match = form.fullmatch(uri)
+    return match if match and int(match["port"] or 1) <= 65_535 else None

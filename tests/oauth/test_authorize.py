@@ -69,7 +69,13 @@ def test_only_a_native_apps_loopback_port_is_free(new_third_party: Callable[...,
     native = new_third_party(profile="native", redirect_uris=registered)
     web = new_third_party(profile="web", redirect_uris=registered)
 
-    for asked in ("http://127.0.0.1:51004/cb", "http://[::1]:51004/cb", "http://localhost:1/cb", "http://[::1]/cb"):
+    for asked in (
+        "http://127.0.0.1:51004/cb",
+        "http://127.0.0.1:65535/cb",
+        "http://[::1]:51004/cb",
+        "http://localhost:1/cb",
+        "http://[::1]/cb",
+    ):
         assert member.browser.get(native.address(redirect_uri=asked)).status_code == 200, asked
         assert is_error_page(member.browser.get(web.address(redirect_uri=asked))), asked
     for asked in (
@@ -77,11 +83,17 @@ def test_only_a_native_apps_loopback_port_is_free(new_third_party: Callable[...,
         "http://127.0.0.1:51004/CB",
         "http://127.0.0.2:51004/cb",
         "http://127.0.0.1:x/cb",
+        "http://127.0.0.1:0/cb",
+        "http://127.0.0.1:65536/cb",
+        "http://127.0.0.1:99999/cb",
+        "http://127.0.0.1:５１００４/cb",
+        "http://[::1]:99999/cb",
         "http://127.0.0.1:1@evil.example/cb",
         "http://user@127.0.0.1:51004/cb",
         "https://127.0.0.1:51004/cb",
     ):
-        assert is_error_page(member.browser.get(native.address(redirect_uri=asked))), asked
+        for changes in ({}, {"response_type": "token"}):  # the latter would go back to the client at once
+            assert is_error_page(member.browser.get(native.address(redirect_uri=asked, **changes))), asked
 
 
 @pytest.mark.parametrize("client_id", [None, "", "nobody_here", "x\0y", "あ", "a" * 5000, "c' OR 1=1 --"])

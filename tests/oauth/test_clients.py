@@ -45,6 +45,12 @@ GOOD: dict[str, Any] = {
         ("redirect_uris", ["https://app.example; script-src *"]),
         ("redirect_uris", ["https://"]),
         ("redirect_uris", ["https://["]),
+        ("redirect_uris", ["https://app..example/cb"]),
+        ("redirect_uris", [f"https://{'a' * 64}.example/cb"]),
+        ("redirect_uris", ["https://app.example:0/cb"]),
+        ("redirect_uris", ["https://app.example:65536/cb"]),
+        ("redirect_uris", ["https://app.example:８０/cb"]),
+        ("redirect_uris", ["http://localhost:99999/cb"]),
         ("redirect_uris", ["javascript:alert(1)"]),
         ("redirect_uris", ["data:text/html,x"]),
         ("redirect_uris", ["jp.example.app:/cb"]),
@@ -63,7 +69,8 @@ def test_what_cannot_be_registered(app: Flask, field: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "uri", ["jp.example.app:/cb", "http://127.0.0.1/cb", "http://[::1]:80/cb", "https://app.example"]
+    "uri",
+    ["jp.example.app:/cb", "http://127.0.0.1/cb", "http://[::1]:80/cb", "https://app.example", "https://a.b:65535/cb"],
 )
 def test_what_a_native_app_may_register(app: Flask, uri: str) -> None:
     with app.app_context(), transaction() as session:
