@@ -61,6 +61,10 @@ class Client(ClientMixin):  # type: ignore[misc]  # Authlib ships no types
         native = self.profile_name == "native"
         return redirects.matches(redirect_uri, self.redirect_uris, any_loopback_port=native)
 
+    def identified_at(self, redirect_uri: str) -> bool:
+        """Whether only this program can have the code sent there: it needs a secret for it, or the place is its own."""
+        return self.profile.has_secret or redirects.belongs_to_one_program(redirect_uri)
+
     def check_client_secret(self, client_secret: str) -> bool:
         return self.secret_hash is not None and same(secret_hash(client_secret), self.secret_hash)
 

@@ -107,8 +107,8 @@ def _signed_in(grant: Code) -> SignedInMember:
 
 def _may_go_straight_through(visit: _Visit) -> bool:
     """Nothing new is asked, and the app is surely the one the member knows (RFC 8252 section 8.6)."""
-    wants_page = "consent" in visit.grant.ask.prompt or not visit.client.profile.identified
-    return not visit.plan.asks_anything and not wants_page
+    identified = visit.client.identified_at(visit.grant.redirect_uri)
+    return identified and not visit.plan.asks_anything and "consent" not in visit.grant.ask.prompt
 
 
 def _mandate(plan: consent.Plan, ticked: Collection[str]) -> Mandate | None:

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """`identified`: only this program can receive what is sent to its redirect URI (RFC 8252 section 8.6)."""
+    """Its grant types, its response types, and how it proves who it is at the token endpoint."""
 
     grant_types: frozenset[str]
     response_types: frozenset[str]
     auth_methods: frozenset[str]
-    identified: bool = True
 
     @property
     def has_secret(self) -> bool:
@@ -27,7 +26,7 @@ _PUBLIC = frozenset({"none"})
 
 PROFILES: dict[str, Profile] = {
     "web": Profile(grant_types=_MEMBER_GRANTS, response_types=_CODE, auth_methods=_SECRET),
-    "native": Profile(grant_types=_MEMBER_GRANTS, response_types=_CODE, auth_methods=_PUBLIC, identified=False),
+    "native": Profile(grant_types=_MEMBER_GRANTS, response_types=_CODE, auth_methods=_PUBLIC),
     "spa": Profile(grant_types=_MEMBER_GRANTS, response_types=_CODE, auth_methods=_PUBLIC),
     "service": Profile(grant_types=_OWN_GRANTS, response_types=frozenset(), auth_methods=_SECRET),
     "till": Profile(grant_types=_OWN_GRANTS, response_types=frozenset(), auth_methods=_SECRET),

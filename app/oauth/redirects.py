@@ -38,6 +38,14 @@ def registrable(uri: str, *, profile: str) -> bool:
     return profile == "native" and _PRIVATE.fullmatch(uri) is not None
 
 
+def belongs_to_one_program(uri: str) -> bool:
+    """Whether a registered redirect URI is a web site's. Any program on a member's own machine may listen on a
+    loopback port or claim a private scheme (RFC 8252 section 8.6).
+    """
+    parts = urlsplit(uri)
+    return parts.scheme == "https" and parts.hostname not in ("localhost", "127.0.0.1")
+
+
 def origin(uri: str) -> str:
     """The origin of a registered redirect URI as a CSP source: scheme and host, or a private scheme alone."""
     parts = urlsplit(uri)

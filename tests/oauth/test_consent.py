@@ -210,11 +210,35 @@ def test_prompt_consent_shows_the_page_again(third_party: ThirdParty, member: Me
     assert tokens["scope"] == "openid balance history"
 
 
-def test_a_native_app_is_never_waved_through(new_third_party: Callable[..., ThirdParty], member: Member) -> None:
-    native = new_third_party(profile="native", redirect_uris=["http://127.0.0.1/cb"])
-    native.code(member)
+@pytest.mark.parametrize(
+    ("profile", "redirect_uri"),
+    [
+        ("native", "http://127.0.0.1/cb"),
+        ("native", "jp.example.app:/cb"),
+        ("spa", "http://localhost:5173/cb"),
+        ("spa", "http://[::1]:5173/cb"),
+        ("spa", "https://localhost/cb"),
+    ],
+)
+def test_an_app_on_the_members_own_machine_is_never_waved_through(
+    new_third_party: Callable[..., ThirdParty], member: Member, profile: str, redirect_uri: str
+) -> None:
+    """RFC 8252 section 8.6: without a secret, another program there may pass itself off as this one."""
+    local = new_third_party(profile=profile, redirect_uris=[redirect_uri, "https://app.example/callback"])
+    local.code(member)
 
-    assert member.browser.get(native.address()).status_code == 200
+    assert member.browser.get(local.address()).status_code == 200
+    assert sent_back(member.browser.get(local.address(prompt="none")))["error"] == "consent_required"
+    assert "code" in sent_back(member.browser.get(local.address(redirect_uri="https://app.example/callback")))
+
+
+def test_an_app_with_a_secret_is_waved_through_anywhere(
+    new_third_party: Callable[..., ThirdParty], member: Member
+) -> None:
+    local = new_third_party(redirect_uris=["http://localhost:8010/cb"])
+    local.code(member)
+
+    assert "code" in sent_back(member.browser.get(local.address()))
 
 
 def test_only_new_permissions_are_asked_and_the_grant_grows(
