@@ -74,7 +74,9 @@ db = SQLAlchemy(model_class=Base, disable_autonaming=True)
 def init_app(app: Flask, settings: Settings) -> None:
     """Bind the app to its PostgreSQL."""
     app.config["SQLALCHEMY_DATABASE_URI"] = sqlalchemy_url(settings.database_url)
+    quiet = {"hide_parameters": True}  # an error's text goes to the log, and parameters are addresses and names
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {
+        **quiet,
         "connect_args": ENDS_WITH_ITS_HOST,
         "pool_size": 20,
         "max_overflow": 20,
@@ -82,6 +84,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     db.init_app(app)
     app.extensions["kumiai.reading"] = create_engine(
         app.config["SQLALCHEMY_DATABASE_URI"],
+        **quiet,
         connect_args={**ENDS_WITH_ITS_HOST, "autocommit": True},
         pool_size=10,
         max_overflow=20,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from flask import Flask
 
 from app.oauth.endpoints import everyone, registered
@@ -13,6 +15,7 @@ from app.settings import Settings
 
 def init_app(app: Flask, settings: Settings, *, controls: SpendControls) -> None:
     """Register pages and endpoints; `controls` is the ledger's side of a permission to take payments."""
+    logging.getLogger("authlib").setLevel(logging.INFO)  # at DEBUG it logs every token it hands out
     app.extensions["kumiai.oauth"] = Server(settings, controls)
     for blueprint in (pages, registered, everyone):
         app.register_blueprint(blueprint)
