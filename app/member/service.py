@@ -80,7 +80,7 @@ def finish_sign_in(*, code_id: UUID, digits: str) -> UUID:
 
 
 def suspend(member_id: UUID) -> None:
-    """Stop the member's account at once: nobody signs in, and every session ends."""
+    """Let nobody sign in as this member, and end every session. `app.oauth.suspension` ends the tokens too."""
     session().execute(update(Member).where(Member.id == member_id).values(status="suspended"))
     sessions.revoke_all_sessions(member_id)
 
@@ -97,7 +97,8 @@ def masked(email: str) -> str:
 
 
 def _active(member_id: UUID) -> Member:
-    member = session().get(Member, member_id)
+    # locked, so that a suspension comes before it, or after it and ends what it began
+    member = session().get(Member, member_id, with_for_update={"key_share": True})
     if member is None:
         raise CodeUnusable
     if member.status != "active":

@@ -84,7 +84,9 @@ def revoke(*, grant_id: UUID, controls: SpendControls) -> None:
 
 def revoke_tokens_of_member(member_id: UUID) -> None:
     """End every token of a member (suspension, new password). The grants stay: clients ask again without a page."""
-    _revoke_tokens(OAuthToken.grant_id.in_(select(OAuthGrant.id).where(OAuthGrant.member_id == member_id)))
+    grants = select(OAuthGrant.id).where(OAuthGrant.member_id == member_id).order_by(OAuthGrant.id)
+    ids = session().scalars(grants.with_for_update(key_share=True)).all()
+    _revoke_tokens(OAuthToken.grant_id.in_(ids))
 
 
 def lock_living(grant_id: UUID) -> OAuthGrant:

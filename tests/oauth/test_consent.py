@@ -363,22 +363,6 @@ def test_narrowing_a_grant_counts_for_living_tokens(
     assert spending(grant_id) == [("active", 300, [third_party.shop_id])]
 
 
-def test_suspending_a_member_stops_every_token(
-    app: Flask, third_party: ThirdParty, member: Member, rows: Callable[..., list[Any]], living: Callable[[str], int]
-) -> None:
-    tokens = third_party.tokens(member, scope="openid offline_access", ticked=[])
-    code = third_party.code(member, scope="openid offline_access", ticked=[], prompt="consent")
-    rows("UPDATE member SET status = 'suspended' WHERE id = :id", id=member.id)
-
-    assert third_party.userinfo(tokens["access_token"]).status_code == 401
-    assert third_party.refresh(tokens["refresh_token"]).get_json()["error"] == "invalid_grant"
-    assert third_party.redeem(code).get_json()["error"] == "invalid_grant"
-
-    with app.app_context(), transaction():
-        grants_service.revoke_tokens_of_member(member.id)
-    assert living(third_party.id) == 0
-
-
 def test_a_grant_that_was_revoked_gives_nothing(
     app: Flask, third_party: ThirdParty, member: Member, grant: Callable[[ThirdParty], Any]
 ) -> None:
