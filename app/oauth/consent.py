@@ -60,12 +60,13 @@ def _asks_beyond(mandate: Mandate | None, *, ask: Ask, client: Client) -> bool:
 
 
 def allowed(plan: Plan, *, ticked: Collection[str]) -> tuple[str, ...]:
-    """The new scopes an アクセスを許可する gives: the locked ones, and the boxes that were ticked.
+    """The new scopes an アクセスを許可する gives: the locked ones, and the boxes that were ticked."""
+    return in_order({*plan.identity, *plan.in_words, *set(plan.boxes).intersection(ticked)})
 
-    Empty where nothing useful is left, counting what was given before: staying connected is nothing by itself.
-    """
-    scopes = in_order({*plan.identity, *plan.in_words, *set(plan.boxes).intersection(ticked)})
-    return scopes if {*plan.before, *scopes} - {"offline_access"} else ()
+
+def useful(scopes: Collection[str]) -> bool:
+    """Whether an app can do anything with these scopes: staying connected is nothing by itself."""
+    return not {"offline_access"}.issuperset(scopes)
 
 
 def mandate(plan: Plan, *, typed_yen: int) -> Mandate:

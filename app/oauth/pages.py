@@ -134,7 +134,7 @@ def _allow(visit: _Visit, *, ticked: Collection[str], mandate: Mandate | None) -
             controls=server().controls,
         )
         scopes = in_order({*visit.plan.before, *new}.intersection(row.scopes))
-        if not scopes:
+        if not consent.useful(scopes):
             raise AccessDeniedError(redirect_uri=visit.grant.redirect_uri)
         approval = Approval(member_id=visit.member.id, grant_id=row.id, scopes=scopes, auth_time=visit.member.auth_time)
         response: Response = server().create_authorization_response(

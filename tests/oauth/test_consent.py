@@ -182,6 +182,18 @@ def test_nothing_ticked_and_nothing_left_is_a_denial(
     assert grant(third_party) is None
 
 
+def test_staying_connected_is_nothing_by_itself_though_it_was_given_before(
+    third_party: ThirdParty, member: Member, grant: Callable[[ThirdParty], Any]
+) -> None:
+    third_party.code(member, scope="balance offline_access", ticked=["balance"])
+
+    unticked = sent_back(third_party.answer(member, scope="history offline_access", ticked=[]))
+    alone = sent_back(member.browser.get(third_party.address(scope="offline_access")))
+
+    assert unticked["error"] == alone["error"] == "access_denied"
+    assert grant(third_party).scopes == ["balance", "offline_access"]
+
+
 def test_asking_again_goes_straight_through(third_party: ThirdParty, member: Member) -> None:
     third_party.code(member)
 
