@@ -8,7 +8,7 @@ from uuid import UUID
 
 from app.oauth.authorization_request import Ask
 from app.oauth.clients import Client
-from app.oauth.errors import InvalidCeiling
+from app.oauth.errors import InvalidCeiling, ShopsChanged
 from app.oauth.grants_service import Given
 from app.oauth.ports import Mandate
 from app.oauth.scopes import Consent, in_order, of_kind
@@ -69,8 +69,15 @@ def useful(scopes: Collection[str]) -> bool:
     return not {"offline_access"}.issuperset(scopes)
 
 
-def mandate(plan: Plan, *, typed_yen: int) -> Mandate:
-    """The limits of payment as the member set them: the offered ceiling or less. Raises InvalidCeiling."""
+def mandate(plan: Plan, *, typed_yen: int, shops_shown: Collection[str]) -> Mandate:
+    """The limits of payment as the member set them: the offered ceiling or less, at the shops the page named.
+
+    A shop the client got since then is asked for another time. Raises InvalidCeiling, and ShopsChanged where the
+    client may not take payments for any of those shops any more.
+    """
     if not 1 <= typed_yen <= plan.ceiling_yen:
         raise InvalidCeiling(max_yen=plan.ceiling_yen)
-    return Mandate(max_per_payment_yen=typed_yen, shops=plan.shops)
+    shops = tuple(shop for shop in plan.shops if str(shop) in shops_shown)
+    if not shops:
+        raise ShopsChanged
+    return Mandate(max_per_payment_yen=typed_yen, shops=shops)

@@ -110,3 +110,9 @@ class InvalidCeiling(DomainError):
     """The ceiling per payment is not a whole number of yen from 1 to what was asked."""
 
     code, status = "invalid_ceiling", 422
+
+
+class ShopsChanged(DomainError):
+    """None of the shops the consent page named may be paid through this app any more; others may."""
+
+    code, status = "shops_changed", 409

@@ -6,8 +6,9 @@ checked anew each time: nothing of it is taken from the form.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6749 import AccessDeniedError
@@ -17,11 +18,12 @@ from marshmallow import ValidationError
 from werkzeug.wrappers import Response
 
 from app.db import transaction
+from app.errors import DomainError
 from app.issuer import current_issuer
 from app.member.sessions import SignedIn, SignedInMember, current_member
 from app.oauth import consent, grants_service, redirects, sign_in_again
 from app.oauth.clients import Client
-from app.oauth.errors import InvalidCeiling
+from app.oauth.errors import InvalidCeiling, ShopsChanged
 from app.oauth.grant_types import Approval, Code
 from app.oauth.grants_service import Given
 from app.oauth.ports import Mandate
@@ -68,16 +70,16 @@ def authorize() -> Answer:
 @protected_by(SignedIn())
 def decide() -> Answer:
     oauth_request = from_query()
-    answer = ConsentForm().load({**request.form.to_dict(), "permission": request.form.getlist("permission")})
+    answer = ConsentForm().load({"decision": request.form.get("decision", ""), **_lists("permission", "shop")})
     ticked = frozenset(answer["permission"])
     try:
         visit = _visit(oauth_request)
         if answer["decision"] != "allow":
             raise AccessDeniedError(redirect_uri=visit.grant.redirect_uri)
-        return _allow(visit, ticked=ticked, mandate=_mandate(visit.plan, ticked))
+        return _allow(visit, ticked=ticked, mandate=_mandate(visit.plan, ticked, answer["shop"]))
     except OAuth2Error as error:
         return _back_to_client(oauth_request, error)
-    except InvalidCeiling as refusal:
+    except (InvalidCeiling, ShopsChanged) as refusal:
         return _page(visit, ticked=ticked, refusal=refusal), refusal.status
 
 
@@ -111,15 +113,19 @@ def _may_go_straight_through(visit: _Visit) -> bool:
     return identified and not visit.plan.asks_anything and "consent" not in visit.grant.ask.prompt
 
 
-def _mandate(plan: consent.Plan, ticked: Collection[str]) -> Mandate | None:
-    """The limits of payment, if its box was there and ticked. Raises InvalidCeiling."""
+def _lists(*names: str) -> dict[str, list[str]]:
+    return {name: request.form.getlist(name) for name in names}
+
+
+def _mandate(plan: consent.Plan, ticked: Collection[str], shops_shown: Collection[str]) -> Mandate | None:
+    """The limits of payment, if its box was there and ticked. Raises InvalidCeiling, ShopsChanged."""
     if "payment" not in ticked or "payment" not in plan.boxes:
         return None
     try:
         typed = CeilingSchema().load(request.form.to_dict())
     except ValidationError as error:
         raise InvalidCeiling(max_yen=plan.ceiling_yen) from error
-    return consent.mandate(plan, typed_yen=int(typed["max_per_payment_yen"]))
+    return consent.mandate(plan, typed_yen=int(typed["max_per_payment_yen"]), shops_shown=shops_shown)
 
 
 def _allow(visit: _Visit, *, ticked: Collection[str], mandate: Mandate | None) -> Response:
@@ -149,14 +155,15 @@ def _back_to_client(oauth_request: OAuthRequest, error: OAuth2Error) -> Response
     return response
 
 
-def _page(visit: _Visit, *, ticked: Collection[str], refusal: InvalidCeiling | None = None) -> str:
+def _page(visit: _Visit, *, ticked: Collection[str], refusal: DomainError | None = None) -> str:
     allow_form_redirect_to(redirects.origin(visit.grant.redirect_uri))
     return render_template(
         "oauth/authorize.html",
         client_name=visit.client.name(current_locale()),
         issuer_name=current_issuer().name(current_locale()),
         member=visit.member,
-        shops=server().controls.shops(visit.plan.shops, current_locale()) if "payment" in visit.plan.boxes else [],
+        shops=_shop_names(visit.plan.shops if "payment" in visit.plan.boxes else ()),
+        shops_before=_shop_names(visit.given.mandate.shops if visit.given.mandate else ()),
         plan=visit.plan,
         identity=[translate(f"oauth.scope.{scope}") for scope in visit.plan.identity],
         given=visit.given,
@@ -164,3 +171,7 @@ def _page(visit: _Visit, *, ticked: Collection[str], refusal: InvalidCeiling | N
         typed=request.form.get("max_per_payment_yen", visit.plan.ceiling_yen),
         refusal=refusal,
     )
+
+
+def _shop_names(ids: Sequence[UUID]) -> list[str]:
+    return server().controls.shops(ids, current_locale()) if ids else []

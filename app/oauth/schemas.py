@@ -39,3 +39,4 @@ class ConsentForm(Schema):
 
     decision = fields.String(load_default="cancel")
     permission = fields.List(fields.String(), load_default=list)
+    shop = fields.List(fields.String(), load_default=list, metadata={"description": "The shops the page named."})

@@ -76,7 +76,7 @@ class ThirdParty:
         """The member opens the consent page, ticks boxes and presses a button."""
         page = member.browser.get(self.address(**changes))
         assert page.status_code == 200, (page.status_code, page.headers.get("Location"), page.text)
-        form: dict[str, Any] = {"csrf_token": csrf_token(page), "permission": list(ticked)}
+        form: dict[str, Any] = {**hidden(page), "permission": list(ticked)}
         if decision is not None:
             form["decision"] = decision
         if ceiling is not None:
@@ -117,10 +117,13 @@ class ThirdParty:
         return self.app.test_client().get("/oauth/userinfo", headers=headers)
 
 
-def csrf_token(page: TestResponse) -> str:
-    found = re.search(r'name="csrf_token" value="([^"]+)"', page.text)
-    assert found, page.text
-    return found[1]
+def hidden(page: TestResponse) -> dict[str, list[str]]:
+    """What a page's form carries unseen."""
+    fields: dict[str, list[str]] = {}
+    for name, value in re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', page.text):
+        fields.setdefault(name, []).append(value)
+    assert "csrf_token" in fields, page.text
+    return fields
 
 
 def sent_back(response: TestResponse) -> dict[str, str]:

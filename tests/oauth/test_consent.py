@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import pytest
 from flask import Flask
@@ -17,7 +18,7 @@ from app.oauth import grants_service
 from app.oauth.errors import InvalidGrant
 from app.wallet.spend_control import GrantControls
 from tests import factories
-from tests.oauth.conftest import Member, ThirdParty, payment_detail, sent_back
+from tests.oauth.conftest import Member, ThirdParty, hidden, payment_detail, sent_back
 
 DEFAULT_CEILING = 3_000
 EVERYTHING = "openid profile email balance history payment offline_access"
@@ -300,21 +301,84 @@ def test_a_higher_ceiling_is_asked_anew_and_needs_its_tick(
     assert spending(grant(third_party).id) == [("active", 1500, [third_party.shop_id])]
 
 
+@pytest.fixture
+def change_shops(app: Flask, third_party: ThirdParty, rows: Callable[..., Any]) -> Callable[..., UUID]:
+    """Gives the client another shop, beside those it has or in their place; returns its id."""
+
+    def change(*, instead: bool) -> UUID:
+        with app.app_context():
+            shop_id = factories.shop(accepts=[factories.money()], name_ja="南書籍部")
+        kept = "CAST('{}' AS uuid[])" if instead else "allowed_shops"
+        rows(f"UPDATE oauth_client SET allowed_shops = {kept} || :shop WHERE id = :id", shop=shop_id, id=third_party.id)
+        return shop_id
+
+    return change
+
+
 def test_another_shop_is_asked_anew(
-    app: Flask, third_party: ThirdParty, member: Member, grant: Callable[[ThirdParty], Any], rows: Callable[..., Any]
+    third_party: ThirdParty, member: Member, grant: Callable[[ThirdParty], Any], change_shops: Callable[..., UUID]
 ) -> None:
     third_party.code(member, scope="payment", ticked=["payment"], ceiling="500")
-    with app.app_context():
-        shop_id = factories.shop(accepts=[factories.money()], name_ja="南書籍部")
-    rows(
-        "UPDATE oauth_client SET allowed_shops = allowed_shops || :shop WHERE id = :id", shop=shop_id, id=third_party.id
-    )
+    change_shops(instead=False)
 
     page = member.browser.get(third_party.address(scope="payment"))
 
     assert boxes(page) == {"payment": False}
+    assert "支払い先: 北食堂" in given_before(page)
+    assert "南書籍部" not in given_before(page)
     assert "南書籍部" in page.text
     assert grant(third_party).mandate["shops"] == [str(third_party.shop_id)]
+
+
+def test_a_shop_added_since_the_page_was_shown_is_not_given(
+    third_party: ThirdParty,
+    member: Member,
+    grant: Callable[[ThirdParty], Any],
+    spending: Callable[[Any], Any],
+    change_shops: Callable[..., UUID],
+) -> None:
+    address = third_party.address(scope="payment")
+    form = {**hidden(member.browser.get(address)), "permission": "payment", "max_per_payment_yen": "500"}
+    change_shops(instead=False)
+
+    member.browser.post(address, data={**form, "decision": "allow"})
+
+    assert grant(third_party).mandate["shops"] == [str(third_party.shop_id)]
+    assert spending(grant(third_party).id) == [("active", 500, [third_party.shop_id])]
+    assert boxes(member.browser.get(address)) == {"payment": False}, "the new one is asked for"
+
+
+def test_a_shop_the_client_does_not_have_cannot_be_given(
+    app: Flask, third_party: ThirdParty, member: Member, grant: Callable[[ThirdParty], Any]
+) -> None:
+    with app.app_context():
+        foreign = factories.shop(accepts=[factories.money()])
+    address = third_party.address(scope="payment")
+    form = {**hidden(member.browser.get(address)), "permission": "payment", "max_per_payment_yen": "500"}
+    form["shop"] = [*form["shop"], str(foreign), "not a shop"]
+
+    member.browser.post(address, data={**form, "decision": "allow"})
+
+    assert grant(third_party).mandate["shops"] == [str(third_party.shop_id)]
+
+
+def test_when_no_shop_of_the_page_is_left_the_page_comes_again(
+    third_party: ThirdParty, member: Member, grant: Callable[[ThirdParty], Any], change_shops: Callable[..., UUID]
+) -> None:
+    address = third_party.address(scope="balance payment")
+    shown = hidden(member.browser.get(address))
+    new = change_shops(instead=True)
+
+    answer = {"permission": ["balance", "payment"], "max_per_payment_yen": "500", "decision": "allow"}
+    again = member.browser.post(address, data={**shown, **answer})
+
+    assert again.status_code == 409
+    assert "支払い先が変わりました" in again.text
+    assert "支払い先: 南書籍部" in again.text
+    assert 'aria-invalid="true"' not in again.text
+    assert grant(third_party) is None
+    member.browser.post(address, data={**hidden(again), **answer})
+    assert grant(third_party).mandate["shops"] == [str(new)]
 
 
 def test_each_member_and_each_client_has_a_grant_of_its_own(

@@ -31,11 +31,10 @@ class Browser:
     def send(self, page: requests.Response, **fields: str | list[str]) -> requests.Response:
         """Send the first form of a page with these fields."""
         action = re.search(r'<form[^>]*action="([^"]*)"', page.text)
-        token = re.search(r'name="csrf_token" value="([^"]+)"', page.text)
+        hidden = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', page.text)
         assert action, page.text
-        assert token, page.text
         address = urljoin(page.url, html.unescape(action[1]))
-        response = self._http.post(address, {"csrf_token": token[1], **fields}, allow_redirects=False, timeout=10)
+        response = self._http.post(address, {**dict(hidden), **fields}, allow_redirects=False, timeout=10)
         return self._follow(response)
 
     def sign_in(self, page: requests.Response, person: Person) -> requests.Response:
