@@ -142,6 +142,21 @@ def fresh_app(fresh_database: str, make_settings: Callable[[str], Settings]) -> 
 
 
 @pytest.fixture
+def new_app() -> Iterator[Callable[[Settings], Flask]]:
+    """Makes servers with other settings than the tests'."""
+    made: list[Flask] = []
+
+    def make(settings: Settings) -> Flask:
+        made.append(create_app(settings))
+        return made[-1]
+
+    yield make
+    for app in made:
+        with app.app_context():
+            dispose()
+
+
+@pytest.fixture
 def client(app: Flask) -> FlaskClient:
     return app.test_client()
 

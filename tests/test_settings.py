@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from flask import Flask
 
-from app.db import dispose
-from app.factory import create_app
 from app.settings import Settings, SettingsError
 
 _KEY = base64.b64encode(b"k" * 32).decode()
@@ -23,16 +20,6 @@ GIVEN = {
     "KUMIAI_ISSUER_URL": "https://pay.example.jp/",
     "KUMIAI_TRUSTED_PROXIES": "1",
 }
-
-
-@contextmanager
-def server(settings: Settings) -> Iterator[Flask]:
-    app = create_app(settings)
-    try:
-        yield app
-    finally:
-        with app.app_context():
-            dispose()
 
 
 def test_from_the_environment() -> None:
@@ -70,21 +57,23 @@ def test_http_is_for_this_machine_alone(environment: str, url: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["http://localhost:8000", "http://127.0.0.1:8000", "http://[::1]:8000"])
-def test_at_every_address_the_settings_let_through_a_request_is_answered(settings: Settings, url: str) -> None:
+def test_at_every_address_the_settings_let_through_a_request_is_answered(
+    settings: Settings, new_app: Callable[[Settings], Flask], url: str
+) -> None:
     allowed = Settings.from_env({**GIVEN, "KUMIAI_ENV": "development", "KUMIAI_ISSUER_URL": url})
-    with server(replace(settings, issuer_url=allowed.issuer_url)) as app:
-        assert app.test_client().get("/oauth/authorize").status_code == 400
-        assert app.test_client().post("/oauth/token", data={"grant_type": "x"}).status_code == 400
+    client = new_app(replace(settings, issuer_url=allowed.issuer_url)).test_client()
+    assert client.get("/oauth/authorize").status_code == 400
+    assert client.post("/oauth/token", data={"grant_type": "x"}).status_code == 400
 
 
 @pytest.mark.parametrize(("issuer_url", "tls"), [("https://pay.example.jp", True), ("http://localhost:8000", False)])
 @pytest.mark.parametrize("proxies", [0, 1])
 def test_an_https_address_brings_secure_cookies_and_strict_transport_security(
-    settings: Settings, issuer_url: str, tls: bool, proxies: int
+    settings: Settings, new_app: Callable[[Settings], Flask], issuer_url: str, tls: bool, proxies: int
 ) -> None:
     """Whatever a proxy says or leaves out: the scheme is the settings'."""
-    with server(replace(settings, issuer_url=issuer_url, trusted_proxies=proxies)) as app:
-        for headers in ({}, {"X-Forwarded-Proto": "http" if tls else "https"}):
-            answers = [app.test_client().get(path, headers=headers) for path in ("/login", "/language/en", "/v1/me")]
-            assert {"Strict-Transport-Security" in answer.headers for answer in answers} == {tls}
-            assert ["Secure" in answer.headers["Set-Cookie"] for answer in answers[:2]] == [tls, tls]
+    app = new_app(replace(settings, issuer_url=issuer_url, trusted_proxies=proxies))
+    for headers in ({}, {"X-Forwarded-Proto": "http" if tls else "https"}):
+        answers = [app.test_client().get(path, headers=headers) for path in ("/login", "/language/en", "/v1/me")]
+        assert {"Strict-Transport-Security" in answer.headers for answer in answers} == {tls}
+        assert ["Secure" in answer.headers["Set-Cookie"] for answer in answers[:2]] == [tls, tls]

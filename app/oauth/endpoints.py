@@ -6,25 +6,27 @@ from flask import Blueprint, jsonify
 from werkzeug.wrappers import Response
 
 from app.db import transaction
-from app.oauth import cors, discovery, identity, keys
-from app.oauth.errors import OAuthRefusal
+from app.oauth import cors, discovery, identity, keys, refusals
 from app.oauth.protector import Bearer, current_access
 from app.oauth.request import from_body
 from app.oauth.server import server
 from app.web.csrf import csrf
-from app.web.locale import translate
 from app.web.protection import Public, protected_by
 
-registered = Blueprint("oauth", __name__)
-"""For clients; browsers call these only from where a single-page app is registered."""
+clients = Blueprint("oauth", __name__)
+"""Where clients prove who they are. Refusals have the form of RFC 6749."""
+refusals.answer_for(clients)
+resource = Blueprint("oauth_resource", __name__)
+"""Where they show a token. Refusals have the form of the resource API."""
 everyone = Blueprint("oauth_public", __name__)
-for _blueprint in (registered, everyone):
+for _blueprint in (clients, resource, everyone):
     csrf.exempt(_blueprint)  # no cookie means anything here
-registered.after_request(cors.allow_registered)
+for _blueprint in (clients, resource):  # browsers call these only from where a single-page app is registered
+    _blueprint.after_request(cors.allow_registered)
 everyone.after_request(cors.allow_everyone)
 
 
-@registered.post("/oauth/token")
+@clients.post("/oauth/token")
 @protected_by(Public("clients prove who they are in the request itself; failures are counted"))
 def token() -> Response:
     request = from_body()
@@ -33,7 +35,7 @@ def token() -> Response:
     return response
 
 
-@registered.post("/oauth/revoke")
+@clients.post("/oauth/revoke")
 @protected_by(Public("clients prove who they are in the request itself; failures are counted"))
 def revoke() -> Response:
     request = from_body()
@@ -42,7 +44,7 @@ def revoke() -> Response:
     return response
 
 
-@registered.route("/oauth/userinfo", methods=["GET", "POST"], provide_automatic_options=False)
+@resource.route("/oauth/userinfo", methods=["GET", "POST"], provide_automatic_options=False)
 @protected_by(Bearer("openid"))
 def userinfo() -> Response:
     access = current_access()
@@ -50,7 +52,7 @@ def userinfo() -> Response:
     return jsonify(identity.claims(access.member_id, access.scopes))
 
 
-@registered.route("/oauth/userinfo", methods=["OPTIONS"])
+@resource.route("/oauth/userinfo", methods=["OPTIONS"])
 @protected_by(Public("a browser asks before it sends the token"))
 def preflight() -> Response:
     return Response(status=204)
@@ -69,16 +71,3 @@ def jwks() -> Response:
 @protected_by(Public("what this server says of itself"))
 def metadata() -> Response:
     return jsonify(discovery.metadata(server().settings.issuer_url))
-
-
-@registered.errorhandler(OAuthRefusal)
-def _refused(refusal: OAuthRefusal) -> Response:
-    """RFC 6749 section 5.2: error_description is for developers, in ASCII."""
-    response = jsonify(
-        error=refusal.code,
-        error_description=translate(f"error.{refusal.code}", locale="en", **refusal.detail),
-        error_uri=f"{server().settings.issuer_url}/docs/errors/{refusal.code}",
-    )
-    response.status_code = refusal.status
-    response.headers.update(refusal.headers)
-    return response

@@ -6,7 +6,8 @@ import logging
 
 from flask import Flask
 
-from app.oauth.endpoints import everyone, registered
+from app.oauth import refusals
+from app.oauth.endpoints import clients, everyone, resource
 from app.oauth.pages import pages
 from app.oauth.ports import SpendControls
 from app.oauth.server import Server
@@ -17,5 +18,6 @@ def init_app(app: Flask, settings: Settings, *, controls: SpendControls) -> None
     """Register pages and endpoints; `controls` is the ledger's side of a permission to take payments."""
     logging.getLogger("authlib").setLevel(logging.INFO)  # at DEBUG it logs every token it hands out
     app.extensions["kumiai.oauth"] = Server(settings, controls)
-    for blueprint in (pages, registered, everyone):
+    app.register_error_handler(405, refusals.wrong_method)
+    for blueprint in (pages, clients, resource, everyone):
         app.register_blueprint(blueprint)

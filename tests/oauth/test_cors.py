@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from flask import Flask
 
+from app.settings import Settings
+from tests.live import free_port
 from tests.oauth.conftest import VERIFIER, Member, ThirdParty
 
 ALLOW = "Access-Control-Allow-Origin"
@@ -56,6 +59,29 @@ def test_no_other_origin_may(
     for method in ("OPTIONS", "POST"):
         response = app.test_client().open(path, method=method, headers={"Origin": origin})
         assert ALLOW not in response.headers
+
+
+@pytest.mark.parametrize("method", ["POST", "OPTIONS"])
+@pytest.mark.parametrize("path", ["/oauth/token", "/oauth/revoke", "/oauth/userinfo"])
+def test_while_the_database_is_away_no_origin_may_and_the_answer_is_whole(
+    settings: Settings, new_app: Callable[[Settings], Flask], path: str, method: str
+) -> None:
+    client = new_app(replace(settings, database_url=f"postgresql://nobody@127.0.0.1:{free_port()}/gone")).test_client()
+    headers = {"Origin": "https://spa.example:8443", "Authorization": "Bearer kat_x"}
+    data = {"grant_type": "refresh_token", "client_id": "some_app", "refresh_token": "x"}
+    if path != "/oauth/userinfo":
+        del headers["Authorization"]
+
+    answer = client.open(path, method=method, data=data, headers=headers)
+
+    assert ALLOW not in answer.headers
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    if method == "POST":
+        assert answer.status_code == 503
+        assert answer.headers["Retry-After"] == "1"
+        body = answer.get_json()
+        assert body.get("error") == (None if path == "/oauth/userinfo" else "temporarily_unavailable")
+        assert body.get("code") == ("temporarily_unavailable" if path == "/oauth/userinfo" else None)
 
 
 @pytest.mark.parametrize(

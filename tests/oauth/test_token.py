@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
+from app.factory import MAX_BODY_BYTES
 from app.ids import secret_hash
 from app.oauth import client_auth
+from app.settings import Settings
 from tests.oauth.conftest import Member, ThirdParty, sent_back
 
 OFFLINE = {"scope": "openid balance offline_access", "ticked": ["balance"]}
@@ -135,7 +138,11 @@ def test_failed_authentications_are_counted_per_address(
         environ_base=address,
     )
 
+    shut = browser.post("/oauth/token", data=form, environ_base=address)
+
     assert statuses == [401, 401, 401, 429, 429]
+    assert error(shut) == "temporarily_unavailable"
+    assert 0 < int(shut.headers["Retry-After"]) <= client_auth.WINDOW_S
     assert elsewhere.status_code == 401
     assert right.status_code == 200, "nobody on a shared network shuts a till out"
 
@@ -166,11 +173,35 @@ def test_the_body_must_be_a_form(app: Flask, content_type: str) -> None:
     assert error(response) == "invalid_request"
 
 
-def test_only_post(app: Flask) -> None:
-    response = app.test_client().get("/oauth/token")
+@pytest.mark.parametrize("path", ["/oauth/token", "/oauth/revoke"])
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_only_post(app: Flask, path: str, method: str) -> None:
+    response = app.test_client().open(path, method=method)
 
-    assert response.status_code == 405
+    assert (response.status_code, error(response)) == (405, "invalid_request")
     assert "POST" in response.headers["Allow"]
+
+
+def test_a_wrong_method_elsewhere_is_answered_as_there(app: Flask) -> None:
+    assert app.test_client().post("/oauth/jwks.json").get_json()["code"] == "method_not_allowed"
+    assert app.test_client().put("/login").mimetype == "text/html"
+
+
+@pytest.mark.parametrize("path", ["/oauth/token", "/oauth/revoke"])
+def test_a_body_beyond_all_measure(app: Flask, path: str) -> None:
+    response = app.test_client().post(path, data={"token": "x" * MAX_BODY_BYTES})
+
+    assert (response.status_code, error(response)) == (413, "invalid_request")
+
+
+def test_a_failure_of_our_own_has_the_same_form(
+    settings: Settings, new_app: Callable[[Settings], Flask], third_party: ThirdParty, member: Member
+) -> None:
+    elsewhere = replace(third_party, app=new_app(replace(settings, sealing_key=b"another key of thirty-two bytes!")))
+
+    response = elsewhere.redeem(third_party.code(member, scope="openid", ticked=[]))
+
+    assert (response.status_code, error(response)) == (500, "server_error")
 
 
 def test_a_code_of_another_client_is_refused_and_stays_good(
