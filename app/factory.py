@@ -20,6 +20,7 @@ from app.settings import Settings
 from app.wallet import api as wallet_api
 from app.wallet.spend_control import GrantControls
 from app.web import csrf, formats, headers, locale, protection, request_id, tls
+from app.web.request import PlainRequest
 from app.web.session import PageSessions
 
 MAX_BODY_BYTES = 256 * 1024
@@ -30,6 +31,8 @@ TRANSLATIONS = Path(__file__).parent / "translations"
 
 class Server(Flask):
     """Flask, told that no view of ours is a coroutine; asking each function again at every request costs 3 %."""
+
+    request_class = PlainRequest
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         return func

@@ -86,7 +86,7 @@ class SignedIn:
 
 
 def _this_page() -> str:
-    query = request.query_string.decode("ascii", "replace")
+    query = request.query_string.decode()
     return quote(request.path) + (f"?{query}" if query else "")
 
 

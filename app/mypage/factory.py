@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException
 from app.mypage import pages, session
 from app.mypage.settings import MypageSettings
 from app.web import csrf, formats, headers, locale, protection, request_id, tls
+from app.web.request import PlainRequest
 
 _SENTENCES = {400: "bad_request", 404: "not_found", 405: "not_found"}
 
@@ -20,6 +21,7 @@ def create_mypage(settings: MypageSettings) -> Flask:
     app = Flask(
         "app.mypage", static_folder="../web/static", static_url_path="/static", template_folder="../web/templates"
     )
+    app.request_class = PlainRequest
     app.config.update(MAX_CONTENT_LENGTH=64 * 1024, PROPAGATE_EXCEPTIONS=False)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.context_processor(lambda: {"site_name": settings.name(locale.current_locale())})

@@ -13,7 +13,7 @@ from werkzeug.test import TestResponse
 
 from app import clock
 from app.settings import Settings
-from tests.oauth.conftest import Member, ThirdParty, payment_detail, sent_back, sign_in
+from tests.oauth.conftest import Member, ThirdParty, hidden, payment_detail, sent_back, sign_in
 
 CALLBACK = "https://app.example/callback"
 
@@ -225,6 +225,39 @@ def test_who_is_not_signed_in_comes_back_with_the_whole_query(app: Flask, third_
     address = third_party.address(state="a b&c=d/あ", nonce="n", ui_locales="en")
 
     assert next_of(app.test_client().get(address)) == address
+
+
+RAW = "状態".encode().decode("latin-1")
+"""Raw UTF-8, as WSGI hands it over."""
+
+
+@pytest.mark.parametrize("asked", [{}, {"prompt": "login"}], ids=["the first sign-in", "another sign-in"])
+def test_raw_utf_8_in_the_query_comes_through_signing_in(
+    app: Flask, third_party: ThirdParty, member: Member, asked: dict[str, str]
+) -> None:
+    raw = {"QUERY_STRING": f"{third_party.query(state=None, **asked)}&state={RAW}"}
+    browser = app.test_client()
+    back = next_of(browser.get("/oauth/authorize", environ_overrides=raw))
+
+    sign_in(app, browser, member.id)
+    page = browser.get(back)
+
+    assert page.status_code == 200
+    assert sent_back(browser.post(back, data={**hidden(page), "decision": "cancel"}))["state"] == "状態"
+    late = next_of(app.test_client().post("/oauth/authorize", environ_overrides=raw, data={"decision": "allow"}))
+    assert "state=%E7%8A%B6%E6%85%8B" in late
+
+
+@pytest.mark.parametrize("nonsense", ["\xff", "\\", '"<>^`{|}', "a b", "%", "%zz"])
+def test_nonsense_in_the_query_is_no_failure_of_ours(
+    app: Flask, third_party: ThirdParty, member: Member, nonsense: str
+) -> None:
+    asked = {"QUERY_STRING": f"{third_party.query(state=None)}&state={nonsense}&back={nonsense}&next={nonsense}"}
+
+    assert member.browser.get("/oauth/authorize", environ_overrides=asked).status_code == 200
+    assert "state=" in next_of(app.test_client().get("/oauth/authorize", environ_overrides=asked))
+    for path in ("/login", "/nowhere", "/language/en", "/v1/me", "/docs"):
+        assert app.test_client().get(path, environ_overrides=asked).status_code < 500, path
 
 
 def test_the_form_of_somebody_signed_out_leads_to_the_sign_in_page(app: Flask, third_party: ThirdParty) -> None:
