@@ -25,6 +25,9 @@ DESCRIPTION = """\
 The resource API of Kumiai. Every call carries an OAuth 2 access token that a member consented to. Amounts are \
 whole yen. Errors are RFC 9457 problem+json with a stable `code`."""
 
+_DETAILS = ("parameter", "field", "scope", "tries_left", "max_yen")
+"""What the sentences of errors name in an answer. The page of an error says a word for it."""
+
 pages = Blueprint("docs", __name__)
 
 
@@ -73,14 +76,16 @@ def reference() -> str:
 @protected_by(Public("what each error means"))
 def error_page(code: str) -> str:
     """What one error code means, and its cure."""
-    if translate(f"error.{code}") == f"error.{code}":
+    key = f"error.{code}"
+    if not code.replace("_", "").isalnum() or translate(key) == key:  # with a dot, it is the key of something else
         raise NotFound
+    anything = {name: translate(f"docs.any.{name}") for name in _DETAILS}
     return render_template(
         "docs/error.html",
         code=code,
         status=STATUS_OF.get(code),
-        title=translate(f"error.{code}"),
-        cure=translate(f"error.{code}.cure"),
+        title=translate(key, **anything),
+        cure=translate(f"{key}.cure", **anything),
     )
 
 
