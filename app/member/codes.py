@@ -18,7 +18,7 @@ from sqlalchemy import delete, func, select, update
 from app import clock
 from app.db import session
 from app.ids import keyed_hash, new_id, same
-from app.member.errors import CodeUnusable, WrongCode
+from app.member.errors import CodeExhausted, CodeUnusable, WrongCode
 from app.member.models import Member, VerificationCode
 
 Purpose = Literal["sign_in"]
@@ -58,7 +58,10 @@ def issue(member_id: UUID, *, purpose: Purpose) -> IssuedCode:
 
 
 def redeem(code_id: UUID, *, purpose: Purpose, digits: str) -> UUID:
-    """Use the code up; returns its member. Raises WrongCode (the try stays counted) and CodeUnusable."""
+    """Use the code up; returns its member.
+
+    Raises WrongCode and at the last try CodeExhausted (the try stays counted), and CodeUnusable.
+    """
     counted = (
         session()
         .execute(
@@ -78,7 +81,8 @@ def redeem(code_id: UUID, *, purpose: Purpose, digits: str) -> UUID:
     if counted is None:
         raise CodeUnusable
     if not same(counted.code_hash, _code_hash(code_id, digits)):
-        raise WrongCode(tries_left=MAX_TRIES - counted.tries)
+        tries_left = MAX_TRIES - counted.tries
+        raise WrongCode(tries_left=tries_left) if tries_left else CodeExhausted
     session().execute(update(VerificationCode).where(VerificationCode.id == code_id).values(used_at=func.now()))
     member_id: UUID = counted.member_id
     return member_id

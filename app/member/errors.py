@@ -22,6 +22,12 @@ class WrongCode(DomainError):
     keeps_changes = True
 
 
+class CodeExhausted(WrongCode):
+    """Not the six digits either, and that was the last try. It stays counted."""
+
+    code = "code_exhausted"
+
+
 class CodeUnusable(DomainError):
     """Used, replaced by a newer one, expired or tried too often: only a new code helps."""
 

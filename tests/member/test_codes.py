@@ -57,7 +57,7 @@ def test_twenty_wrong_guesses_at_once_get_five_tries(app: Flask, person: Person)
     code = issue(app, person.id)
     wrong = other_code(code.digits)
     said = at_once(app, lambda: codes.redeem(code.id, purpose="sign_in", digits=wrong))
-    assert said == {"wrong_code": 5, "code_unusable": 15}
+    assert said == {"wrong_code": 4, "code_exhausted": 1, "code_unusable": 15}
     assert rows(app, person.id) == [(5, False)]
 
 

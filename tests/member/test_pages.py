@@ -323,7 +323,11 @@ class TestCode:
         sent = give_password(client, person)
         digits = last_code(person.email)
         for _ in range(5):
-            post(client, sent.location, code=other_code(digits))
+            last = post(client, sent.location, code=other_code(digits))
+        assert last.status_code == 422
+        assert "残りの入力回数" not in last.text
+        assert "「新しいコードを送信」を押して" in last.text
+        assert code_row(app, person).tries == 5
         assert "この確認コードはもう使えません" in post(client, sent.location, code=digits).text
         resent = post(client, "/login/code/resend")
         assert "新しい確認コードを送信しました" in client.get(resent.location).text
