@@ -23,6 +23,8 @@ pages = Blueprint("mypage", __name__, template_folder="templates")
 
 LATEST = 10
 PER_PAGE = 30
+_SAFE = "%.200r"
+"""What a visitor or a server sent, as it may stand in the log: on one line, and not for ever."""
 
 
 @pages.before_request
@@ -80,7 +82,7 @@ def logout() -> Response:
     try:
         _client().revoke(tokens)
     except ServerAway as error:
-        current_app.logger.warning("tokens not revoked at sign-out: %s", error)
+        current_app.logger.warning(f"tokens not revoked at sign-out: {_SAFE}", str(error))
         flash("signed_out_here")
         return redirect(url_for("mypage.home"), code=303)
     return redirect(f"{_settings().issuer_url}/logout", code=303)
@@ -94,21 +96,21 @@ def _member_api(tokens: Tokens) -> Iterator[MemberApi]:
 
 
 def _sign_in_failed(error: SignInFailed) -> Response:
-    current_app.logger.warning("sign-in failed: %s", error)
+    current_app.logger.warning(f"sign-in failed: {_SAFE}", str(error))
     if session.tokens() is None:  # going back to a used answer tells a signed-in member nothing new
         flash(error.notice)
     return redirect(url_for("mypage.home"), code=303)
 
 
 def _access_ended(error: AccessEnded) -> Response:
-    current_app.logger.info("access ended: %s", error)
+    current_app.logger.info(f"access ended: {_SAFE}", str(error))
     session.forget()
     flash("ended")
     return redirect(url_for("mypage.home"), code=303)
 
 
 def _server_away(error: ServerAway) -> tuple[str, int, dict[str, str]]:
-    current_app.logger.warning("the server is away: %s", error)
+    current_app.logger.warning(f"the server is away: {_SAFE}", str(error))
     return render_template("mypage/away.html"), 503, {"Retry-After": "30"}
 
 

@@ -92,6 +92,20 @@ def test_a_server_that_says_to_be_another_is_not_used(other: OtherServer) -> Non
     assert member_page(other.url).get("/login").status_code == 503
 
 
+def test_what_a_visitor_sends_stays_on_one_line_of_the_log(
+    other: OtherServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    page = member_page(other.url)
+    state = parse_qs(urlsplit(page.get("/login").location).query)["state"][0]
+    forged = "x\n2026-11-23 WARNING sign-in failed: somebody else" + "y" * 5000
+
+    page.get("/callback", query_string={"error": forged, "state": state, "iss": other.url})
+
+    (said,) = (record.getMessage() for record in caplog.records if "sign-in failed" in record.getMessage())
+    assert "\n" not in said
+    assert len(said) < 300
+
+
 def test_nobody_there(caplog: pytest.LogCaptureFixture) -> None:
     page = member_page(f"http://localhost:{free_port()}")
     answer = page.get("/login")
