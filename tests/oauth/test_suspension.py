@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +16,7 @@ from app.member import codes, service, sessions
 from app.oauth import tokens
 from app.oauth.clients import find_client
 from app.oauth.suspension import suspend_member
+from tests.live import eventually
 from tests.oauth.conftest import Member, ThirdParty
 
 OFFLINE: dict[str, Any] = {"scope": "openid offline_access", "ticked": []}
@@ -74,9 +74,8 @@ def suspended_meanwhile(app: Flask, member: Member, rows: Callable[..., list[Any
 
     def begin() -> None:
         suspending.start()
-        deadline = time.monotonic() + 30
-        while not rows("SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"):
-            assert time.monotonic() < deadline, "the suspension does not wait"
+        waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        eventually(lambda: len(rows(waiting)) == 1 or None)
 
     yield begin
     suspending.join(30)
