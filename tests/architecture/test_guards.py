@@ -6,13 +6,19 @@ import ast
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
+from uuid import UUID
 
 import pytest
 from flask import Flask
-from flask.testing import FlaskClient
 
+from app.mypage.factory import create_mypage
+from app.mypage.settings import MypageSettings
+from app.settings import Settings
 from app.web.protection import protection_of
 from tests.conftest import ROOT
+from tests.live import free_port
 
 
 def run(*command: str, **env: str) -> None:
@@ -70,14 +76,47 @@ def test_rooms_stay_small() -> None:
     assert not large
 
 
-def test_every_answer_carries_the_security_headers(app: Flask, client: FlaskClient) -> None:
-    """Every path that takes no argument, whoever asks: pages, refusals, redirects, files."""
-    paths = [rule.rule for rule in app.url_map.iter_rules() if not rule.arguments and "GET" in (rule.methods or ())]
-    assert len(paths) > 10
-    for path in [*paths, "/no/such/page", "/static/kumiai.css"]:
-        with client.get(path) as answer:
+EXAMPLES = {
+    "code": "not_found",
+    "filename": "kumiai.css",
+    "locale": "en",
+    "money": "meal",
+    "request_id": "example-1",
+    "transaction_id": UUID(int=1),
+}
+"""A value for each argument that stands in an address."""
+
+
+@pytest.fixture
+def mypage() -> Flask:
+    """The member page, with no server behind it."""
+    settings = MypageSettings(key=b"k" * 32, client_secret="secret", issuer_url=f"http://localhost:{free_port()}")
+    return create_mypage(settings)
+
+
+@pytest.mark.parametrize("which", ["app", "mypage"])
+def test_every_answer_carries_the_security_headers(which: str, request: pytest.FixtureRequest) -> None:
+    """Every address with every method, whoever asks: pages, refusals, redirects, files, failures."""
+    app: Flask = request.getfixturevalue(which)
+    adapter = app.url_map.bind("localhost")
+    addresses = [
+        (method, adapter.build(rule.endpoint, {name: EXAMPLES[name] for name in rule.arguments}, method))
+        for rule in app.url_map.iter_rules()
+        for method in rule.methods or ()
+    ]
+    assert len(addresses) > 10
+    for method, path in [*addresses, ("GET", "/no/such/page"), ("DELETE", "/"), ("POST", "/static/kumiai.css")]:
+        with app.test_client().open(path, method=method) as answer:
             headers = answer.headers
-        assert "default-src 'none'" in headers["Content-Security-Policy"], path
-        assert "frame-ancestors 'none'" in headers["Content-Security-Policy"], path
-        assert headers["X-Content-Type-Options"] == "nosniff", path
-        assert headers["Referrer-Policy"] == "no-referrer", path
+        assert "default-src 'none'" in headers["Content-Security-Policy"], (method, path)
+        assert "frame-ancestors 'none'" in headers["Content-Security-Policy"], (method, path)
+        assert headers["X-Content-Type-Options"] == "nosniff", (method, path)
+        assert headers["Referrer-Policy"] == "no-referrer", (method, path)
+
+
+def test_a_failure_of_our_own_carries_them_too(settings: Settings, new_app: Callable[[Settings], Flask]) -> None:
+    broken = new_app(replace(settings, sealing_key=b"not a key"))  # the published keys cannot be read with it
+    failed = broken.test_client().get("/oauth/jwks.json")
+    assert failed.status_code == 500
+    assert "default-src 'none'" in failed.headers["Content-Security-Policy"]
+    assert failed.headers["X-Content-Type-Options"] == "nosniff"

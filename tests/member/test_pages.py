@@ -162,10 +162,10 @@ class TestPassword:
 
     def test_unknown_address_and_wrong_password_take_the_same_time(self, app: Flask, person: Person) -> None:
         def seconds(email: str) -> float:
-            started = time.process_time()
+            started = time.thread_time()  # what other threads and other programs do meanwhile is not in it
             with app.app_context(), transaction(), pytest.raises(service.InvalidCredentials):
                 service.authenticate(email=email, password="ちがう")
-            return time.process_time() - started
+            return time.thread_time() - started
 
         wrong = median(seconds(person.email) for _ in range(5))
         unknown = median(seconds(NOBODY) for _ in range(5))
@@ -292,7 +292,7 @@ class TestCode:
     ) -> None:
         sent = give_password(client, person)
         digits = last_code(person.email)
-        full_width = digits.translate({ord("0") + n: ord("0") + n for n in range(10)})
+        full_width = digits.translate({ord("0") + n: ord("０") + n for n in range(10)})
         code = full_width if typed == "full-width" else typed.format(digits[:3], digits[3:])
         assert post(client, sent.location, code=code).status_code == 303
 
