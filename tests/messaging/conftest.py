@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 import socket
@@ -71,10 +72,19 @@ def free_port() -> int:
         return port
 
 
+class AnyPort(Controller):
+    """Listens on a port that the system chooses, so that nobody can take it in between."""
+
+    def _trigger_server(self) -> None:
+        assert isinstance(self.server, asyncio.Server)
+        self.port = self.server.sockets[0].getsockname()[1]
+        super()._trigger_server()
+
+
 @contextmanager
 def mail_server(postbox: Postbox, *, hostname: str = "127.0.0.1", **options: Any) -> Iterator[int]:
     """A real SMTP server for as long as the block lasts; yields its port."""
-    controller = Controller(postbox, hostname=hostname, port=free_port(), **options)
+    controller = AnyPort(postbox, hostname=hostname, port=0, **options)
     controller.start()
     try:
         yield controller.port
@@ -100,13 +110,13 @@ class Queue:
 
     def __init__(self, settings: Settings, app: Flask) -> None:
         self.settings = settings
-        self._app = app
+        self.app = app
 
     def mail(self, text: str = "本文", *, to: str = "hanako@example.ac.jp", expires_at: datetime | None = None) -> None:
         self.emit("mail", {"to": to, "subject": "件名", "text": text}, expires_at=expires_at)
 
     def emit(self, topic: str, payload: dict[str, Any], *, expires_at: datetime | None = None) -> None:
-        with self._app.app_context(), transaction():
+        with self.app.app_context(), transaction():
             outbox.emit(topic, payload, expires_at=expires_at)
 
     def sql(self, statement: str) -> list[Any]:

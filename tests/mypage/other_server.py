@@ -16,8 +16,6 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 from werkzeug.serving import make_server
 
-from tests.live import free_port
-
 ACCESS_TOKEN = "kat_of_the_other_server"
 
 
@@ -73,15 +71,14 @@ class OtherServer:
 
 @contextmanager
 def other_server() -> Iterator[OtherServer]:
-    port = free_port()
-    server = OtherServer(url=f"http://localhost:{port}")
     app = Flask("other_server")
 
     @app.route("/<path:path>", methods=["GET", "POST"])
     def answer(path: str) -> tuple[Any, int]:
         return server.reply(request.path)
 
-    listening = make_server("127.0.0.1", port, app, threaded=True)
+    listening = make_server("127.0.0.1", 0, app, threaded=True)
+    server = OtherServer(url=f"http://localhost:{listening.server_port}")
     thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

@@ -11,10 +11,14 @@ from flask.testing import FlaskClient
 from app.mypage.factory import create_mypage
 from app.mypage.session import COOKIE, LIFE, Seal
 from app.mypage.settings import MypageSettings
+from tests.live import free_port
 
 
 def member_page(url: str = "http://localhost:8001") -> FlaskClient:
-    return create_mypage(MypageSettings(key=b"k" * 32, client_secret="secret", url=url)).test_client()
+    nobody = f"http://localhost:{free_port()}"
+    return create_mypage(
+        MypageSettings(key=b"k" * 32, client_secret="secret", url=url, issuer_url=nobody)
+    ).test_client()
 
 
 def sealed(key: bytes = b"k" * 32) -> str:

@@ -271,7 +271,7 @@ def test_within_the_grace_the_previous_token_answers_the_same(
     first = third_party.tokens(member, **OFFLINE)["refresh_token"]
     answer = third_party.refresh(first).get_json()
     rows(
-        "UPDATE oauth_token SET rotated_at = rotated_at - interval '28 seconds' WHERE client_id = :id",
+        "UPDATE oauth_token SET rotated_at = rotated_at - interval '15 seconds' WHERE client_id = :id",
         id=third_party.id,
     )
 
