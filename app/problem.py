@@ -75,12 +75,18 @@ def page(*, code: str, status: int, detail: dict[str, Any] | None = None) -> Res
     html = render_template(
         "web/error.html",
         title=translate(f"error.{code}", **detail),
-        cure=translate(f"error.{code}.cure", **detail),
+        cure=_cure_for_people(code, detail),
         status=status,
     )
     response = Response(html, status=status, mimetype="text/html")
     _set_retry_after(response, detail)
     return response
+
+
+def _cure_for_people(code: str, detail: dict[str, Any]) -> str:
+    """What to do, on a page; where that differs from what a program is to do, it has a sentence of its own."""
+    own = f"error.{code}.page"
+    return said if (said := translate(own, **detail)) != own else translate(f"error.{code}.cure", **detail)
 
 
 def render(

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from statistics import median
 from threading import Barrier
@@ -27,6 +28,8 @@ from app.limits import FloodCounter
 from app.member import service, sessions
 from app.member.models import Member, MemberSession, VerificationCode
 from app.outbox import Outbox
+from app.settings import Settings
+from tests.live import free_port
 from tests.member.conftest import PASSWORD, Person, other_code, post, register
 
 LastCode = Callable[[str], str]
@@ -314,7 +317,7 @@ class TestCode:
         for tries in (1, 2):
             answer = post(client, sent.location, code=wrong)
             assert answer.status_code == 422
-            assert f"残りの入力回数: {5 - tries}回" in answer.text
+            assert f"残りの入力回数：{5 - tries}回" in answer.text
             assert code_row(app, person).tries == tries
 
     def test_after_five_tries_only_a_new_code_helps(
@@ -532,6 +535,17 @@ class TestSignOut:
         sign_in(client, person, last_code)
         assert client.post("/logout").status_code == 400
         assert is_signed_in(client)
+
+
+def test_while_the_database_is_away_the_page_speaks_of_no_balance(
+    settings: Settings, new_app: Callable[[Settings], Flask]
+) -> None:
+    nowhere = replace(settings, database_url=f"postgresql://nobody@127.0.0.1:{free_port()}/gone")
+    answer = post(new_app(nowhere).test_client(), "/login", email="hanako@example.ac.jp", password=PASSWORD)
+    assert answer.status_code == 503
+    assert "ただいま処理できません" in answer.text
+    assert "もう一度お試しください" in answer.text
+    assert "残高" not in answer.text
 
 
 def test_a_password_hash_of_old_parameters_is_renewed_at_sign_in(

@@ -140,7 +140,7 @@ def test_what_was_not_allowed_is_not_shown_and_can_be_allowed_later(
 def test_nothing_allowed_but_the_name(visitor: Visitor, person: Person) -> None:
     home = visitor.enter(person, [])
     assert home.status_code == 200
-    assert "アクセス許可をもう一度" in home.text
+    assert "アクセス許可を追加する" in home.text
 
 
 def test_cancel_at_consent_leads_to_a_friendly_page(visitor: Visitor, person: Person) -> None:

@@ -75,8 +75,8 @@ def test_the_page_names_client_shops_and_member_and_has_a_box_per_permission(
     page = member.browser.get(third_party.address(scope=EVERYTHING))
 
     for sentence in (
-        "「試験アプリ」が、試験生協のアカウントへのアクセスを求めています。",
-        "支払い先: 北食堂",
+        "「試験アプリ」が、試験生協のあなたのアカウントへのアクセスを求めています。",
+        "支払い先：北食堂",
         "残高の取得",
         "取引履歴の取得",
         "支払い",
@@ -324,7 +324,7 @@ def test_another_shop_is_asked_anew(
     page = member.browser.get(third_party.address(scope="payment"))
 
     assert boxes(page) == {"payment": False}
-    assert "支払い先: 北食堂" in given_before(page)
+    assert "支払い先：北食堂" in given_before(page)
     assert "南書籍部" not in given_before(page)
     assert "南書籍部" in page.text
     assert grant(third_party).mandate["shops"] == [str(third_party.shop_id)]
@@ -374,7 +374,7 @@ def test_when_no_shop_of_the_page_is_left_the_page_comes_again(
 
     assert again.status_code == 409
     assert "支払い先が変わりました" in again.text
-    assert "支払い先: 南書籍部" in again.text
+    assert "支払い先：南書籍部" in again.text
     assert 'aria-invalid="true"' not in again.text
     assert grant(third_party) is None
     member.browser.post(address, data={**hidden(again), **answer})

@@ -20,6 +20,9 @@ MYPAGE = ROOT / "app/mypage/translations"
 FILES = sorted(path.relative_to(ROOT) for folder in (SHARED, SERVER, MYPAGE) for path in (folder / "ja").glob("*.po"))
 
 _PLACEHOLDER = re.compile(r"%\((\w+)\)s")
+_JA = "[぀-ヿ一-鿿、-】％]"
+_HALF_WIDTH = re.compile(rf"{_JA}[ \t]*[:()]|[:()][ \t]*{_JA}")
+_OTHER_WORDS = re.compile("(?:パラメータ|フォルダ|サーバ|ブラウザ|ユーザ)(?!ー)|外部アプリ|店舗窓口|利用者")
 _ASKED = re.compile(r"""\bt\('([a-z0-9_.]+)'[,)]""")
 
 
@@ -40,6 +43,13 @@ def test_both_languages_say_the_same_things(path: Path) -> None:
     assert not [key for key in ja if not ja[key] or not en[key]]
     differing = [key for key in ja if set(_PLACEHOLDER.findall(ja[key])) != set(_PLACEHOLDER.findall(en[key]))]
     assert not differing
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_japanese_is_written_one_way(path: Path) -> None:
+    """Full-width colons and brackets beside Japanese, long vowels marked, one word for one thing."""
+    ja = {key: _PLACEHOLDER.sub("％", text) for key, text in sentences(ROOT / path, "ja").items()}
+    assert not [key for key, text in ja.items() if _HALF_WIDTH.search(text) or _OTHER_WORDS.search(text)]
 
 
 def test_no_catalogue_exists_in_one_language_only() -> None:
