@@ -27,12 +27,6 @@ class DomainError(Exception):
         """Response headers the refusal needs, such as `WWW-Authenticate`."""
         return {}
 
-    @property
-    def retry_after_s(self) -> int | None:
-        """Seconds to wait before trying again, where that is known."""
-        value = self.detail.get("retry_after_s")
-        return value if isinstance(value, int) else None
-
 
 class NotFound(DomainError):
     code, status = "not_found", 404

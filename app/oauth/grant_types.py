@@ -9,7 +9,7 @@ from uuid import UUID
 
 from authlib.oauth2.rfc6749 import grants
 from authlib.oidc.core.grants import OpenIDToken
-from joserfc.jwk import ECKey
+from joserfc.jwk import KeySet
 
 from app import clock
 from app.oauth import codes, keys, tokens
@@ -20,7 +20,6 @@ from app.oauth.request import OAuthRequest
 from app.oauth.scopes import Consent, of_kind
 from app.settings import Settings
 
-_SECRET_OR_NONE = ["client_secret_basic", "client_secret_post", "none"]
 ID_TOKEN_LIFE_S = 600
 
 
@@ -40,7 +39,6 @@ class Approval:
 class Code(grants.AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib ships no types
     """Authorization code with PKCE."""
 
-    TOKEN_ENDPOINT_AUTH_METHODS = _SECRET_OR_NONE
     ask: Ask
 
     def validate_no_multiple_request_parameter(self, request: OAuthRequest) -> None:
@@ -92,8 +90,6 @@ class Code(grants.AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib ship
 class Refresh(grants.RefreshTokenGrant):  # type: ignore[misc]  # Authlib ships no types
     """Refresh with rotation."""
 
-    TOKEN_ENDPOINT_AUTH_METHODS = _SECRET_OR_NONE
-
     def authenticate_refresh_token(self, refresh_token: str) -> tokens.Presented:
         key = self.server.settings.secret_key
         return tokens.open_refresh(refresh_token, client_id=self.request.client.id, key=key)
@@ -117,8 +113,6 @@ class Refresh(grants.RefreshTokenGrant):  # type: ignore[misc]  # Authlib ships 
 class ClientCredentials(grants.ClientCredentialsGrant):  # type: ignore[misc]  # Authlib ships no types
     """A till or service acting for itself."""
 
-    TOKEN_ENDPOINT_AUTH_METHODS = ["client_secret_basic", "client_secret_post"]
-
     def validate_requested_scope(self) -> None:
         """Only scopes no member is asked for. Raises InvalidScope."""
         if not self._own or not set(self._own).issuperset((self.request.payload.scope or "").split()):
@@ -140,14 +134,15 @@ class IdToken(OpenIDToken):  # type: ignore[misc]  # Authlib ships no types
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    def resolve_client_private_key(self, client: Client) -> ECKey:
-        return keys.current_key(sealing_key=self._settings.sealing_key)
+    def resolve_client_private_key(self, client: Client) -> KeySet:
+        """In a set of one, since joserfc then writes its `kid` into the header: no second look for the key."""
+        return KeySet([keys.current_key(sealing_key=self._settings.sealing_key)])
 
     def get_client_algorithm(self, client: Client) -> str:
         return keys.ALG
 
     def get_encode_header(self, client: Client) -> dict[str, Any]:
-        return {"alg": keys.ALG, "kid": self.resolve_client_private_key(client).kid}
+        return {"alg": keys.ALG}
 
     def get_client_claims(self, client: Client) -> dict[str, Any]:
         now = int(clock.now().timestamp())

@@ -34,7 +34,6 @@ class OAuthClient(Base):
     profile: Mapped[str] = mapped_column(comment="what kind of program this is; see app/oauth/profiles.py")
     secret_hash: Mapped[bytes | None] = mapped_column(comment="SHA-256; null for public clients")
     redirect_uris: Mapped[list[str]]
-    post_logout_redirect_uris: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
     scopes: Mapped[list[str]] = mapped_column(comment="the most it may ever be given")
     allowed_shops: Mapped[list[UUID]] = mapped_column(
         server_default=text("'{}'"), comment="shops it may take payments for; none means no payment"

@@ -14,8 +14,6 @@ from app.oauth.request import OAuthRequest
 class Revocation(RevocationEndpoint):  # type: ignore[misc]  # Authlib ships no types
     """A token nobody knows is answered like one that was revoked (section 2.2)."""
 
-    CLIENT_AUTH_METHODS = ["client_secret_basic", "client_secret_post", "none"]
-
     def authenticate_token(self, request: OAuthRequest, client: Client) -> OAuthToken | None:
         """The hint is not looked at: section 2.1 has us look among the other kind anyway.
 

@@ -42,7 +42,10 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib ships no typ
         return request
 
     def authenticate_client(self, request: OAuthRequest, methods: Iterable[str], endpoint: str = "token") -> Client:
-        """Ours counts failures, answers 401 to all of them, and survives a header that is not UTF-8."""
+        """Ours counts failures, answers 401 to all of them, and survives a header that is not UTF-8.
+
+        `methods` is Authlib's list per grant type; which methods a client may use, its profile alone says.
+        """
         client, request.auth_method = client_auth.authenticate(request)
         return client
 

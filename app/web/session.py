@@ -1,4 +1,4 @@
-"""Cookie sessions are for pages. The API and the machines' endpoints have none: nothing is read, nothing is set."""
+"""Cookie sessions are for pages. The resource API has none: no cookie is read there, and none is set."""
 
 from __future__ import annotations
 

@@ -44,7 +44,6 @@ def upgrade() -> None:
         ),
         sa.Column("secret_hash", sa.LargeBinary(), nullable=True, comment="SHA-256; null for public clients"),
         sa.Column("redirect_uris", sa.ARRAY(sa.Text()), nullable=False),
-        sa.Column("post_logout_redirect_uris", sa.ARRAY(sa.Text()), server_default=sa.text("'{}'"), nullable=False),
         sa.Column("scopes", sa.ARRAY(sa.Text()), nullable=False, comment="the most it may ever be given"),
         sa.Column(
             "allowed_shops",

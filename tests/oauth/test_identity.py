@@ -15,10 +15,10 @@ from authlib.oidc.discovery import OpenIDProviderMetadata
 from flask import Flask
 from joserfc import jwt
 from joserfc.jwk import KeySet
-from sqlalchemy import update
+from sqlalchemy import event, update
 
 from app import clock
-from app.db import session, transaction
+from app.db import db, session, transaction
 from app.oauth import keys
 from app.oauth.models import SigningKey
 from app.oauth.scopes import SCOPES
@@ -53,6 +53,26 @@ def test_the_id_token(
     assert claims["exp"] == claims["iat"] + 600
     assert abs(claims["auth_time"] - (time.time() - 180)) < 10
     assert token.header["alg"] == "ES256"
+
+
+def test_the_signing_key_is_looked_up_once(app: Flask, third_party: ThirdParty, member: Member) -> None:
+    code = third_party.code(member)
+    statements: list[str] = []
+
+    def note(connection: object, cursor: object, statement: str, *rest: object) -> None:
+        statements.append(statement)
+
+    with app.app_context():
+        engine = db.engine
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        id_token = third_party.redeem(code).get_json()["id_token"]
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+
+    (published,) = app.test_client().get("/oauth/jwks.json").get_json()["keys"]
+    assert decode(app, id_token).header["kid"] == published["kid"]
+    assert len([each for each in statements if "private_sealed" in each]) == 1
 
 
 def test_no_nonce_is_made_up(app: Flask, third_party: ThirdParty, member: Member) -> None:
