@@ -47,9 +47,10 @@ class Tap:
 # What is known of the terminal and the card: one round trip.
 _SITUATION = text("""
     SELECT terminal.id AS terminal_id, terminal.status AS terminal_status, terminal.shop_id, terminal.default_money,
-           card.id AS card_id, card.member_id, card.blocks_hash, card.valid_until
+           card.id AS card_id, card.member_id, card.blocks_hash, card.valid_until, member.status AS member_status
       FROM terminal
       LEFT JOIN card ON card.issuer_id = terminal.issuer_id AND card.idm_hash = :idm_hash
+      LEFT JOIN member ON member.id = card.member_id
      WHERE terminal.client_id = :client_id
 """)
 
@@ -104,6 +105,8 @@ def _refusal(tap: Tap, found: Row[Any] | None) -> Refused | None:
         return Refused(code="card_changed")
     if found.valid_until is not None and found.valid_until < clock.now().astimezone(_settings().zone).date():
         return Refused(code="card_expired")
+    if found.member_status != "active":
+        return Refused(code="wallet_suspended")
     if tap.money is not None and directory.money(tap.money) is None:
         return Refused(code="money_not_accepted", detail={"money": tap.money})
     return None

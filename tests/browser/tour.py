@@ -68,7 +68,7 @@ def tour(page: Page, live: Live, person: Person) -> Iterator[str]:
     page.goto(payment_request(live))
     yield "consent to pay"
     page.locator("input[value=payment]").check()
-    page.locator("#max_per_payment_yen").fill("999999")
+    page.locator("#max_per_payment_yen").fill("９９９，９９９")
     page.locator("button[value=allow]").click()
     yield "consent to pay, refused"
     for path in ("/", "/docs", "/docs/errors/insufficient_balance", "/dev/mailbox", "/nowhere", "/logout"):

@@ -47,7 +47,7 @@ def test_what_a_members_token_gives(
     grant_id, auth_time = rows("SELECT grant_id, auth_time FROM oauth_token WHERE client_id = :id", id=third_party.id)[
         0
     ]
-    assert access == Access(third_party.id, frozenset(SCOPES), member.id, grant_id, auth_time, ())
+    assert access == Access(third_party.id, frozenset(SCOPES), member.id, grant_id, auth_time, (third_party.shop_id,))
 
 
 def test_what_a_tills_token_gives(
@@ -57,7 +57,7 @@ def test_what_a_tills_token_gives(
     with app.app_context():
         token = factories.access_token(member_id=None, client_id=till.id, scopes=["till"])
 
-    assert check(token, "till") == Access(till.id, frozenset({"till"}), None, None, None, ())
+    assert check(token, "till") == Access(till.id, frozenset({"till"}), None, None, None, (till.shop_id,))
 
 
 def test_every_named_scope_is_needed(check: Callable[..., Access], token: str) -> None:
