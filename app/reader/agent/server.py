@@ -1,7 +1,7 @@
 """The server, as the till sees it: a token by client credentials, taps, and three kinds of answer.
 
-Accepted and refused are known; everything else (no reply, a broken reply, a server in trouble) is unknown, and an
-unknown tap is asked again under the same tap_id, which can never move value twice.
+Accepted and refused are known; everything else (no reply, a broken reply, a server in trouble, a request that was
+not understood) is unknown, and an unknown tap is asked again under the same tap_id, which can never move value twice.
 """
 
 from __future__ import annotations
@@ -20,8 +20,32 @@ TIMEOUTS_S = (2, 8)
 """To connect, and to wait for a reply: the server itself answers or gives up within 5 s."""
 
 RENEW_BEFORE_S = 30
-_TRY_LATER = frozenset({"request_in_progress", "too_many_requests"})
+
+DECIDED = frozenset(
+    {
+        "card_changed",
+        "card_expired",
+        "card_lost",
+        "card_unknown",
+        "insufficient_balance",
+        "invalid_amount",
+        "mandate_exceeded",
+        "money_not_accepted",
+        "payment_limit_exceeded",
+        "shop_closed",
+        "shop_unknown",
+        "terminal_revoked",
+        "wallet_closed",
+        "wallet_suspended",
+        "wallet_unknown",
+    }
+)
+"""Codes by which the server says that it judged this very tap, and that nothing moved. Any other, such as `not_found`
+or `invalid_fields`, says nothing about what became of the tap when it was sent before."""
+
 _NOT_AUTHORISED = frozenset({"unauthorized", "invalid_token", "insufficient_scope", "invalid_client"})
+_BROKEN = (KeyError, TypeError, ValueError, ArithmeticError, RecursionError)
+"""What reading a reply raises that this server never wrote."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +139,7 @@ class Server:
             body = reply.json()
             self._token = str(body["access_token"])
             self._token_ends_at = time.monotonic() + int(body["expires_in"]) - RENEW_BEFORE_S
-        except (requests.RequestException, KeyError, TypeError) as error:
+        except (requests.RequestException, *_BROKEN) as error:
             raise ServerAway(self._url) from error
 
     def send(self, tap: Tap) -> Answer:
@@ -152,12 +176,13 @@ def _answer(reply: requests.Response) -> Answer:
         if reply.status_code == 201:
             return _accepted(body)
         code, title, cure = str(body["code"]), str(body["title"]), str(body["detail"])
-    except (requests.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        balance_yen = int(body["balance_yen"]) if "balance_yen" in body else None
+    except _BROKEN as error:
         return Unknown(why=f"status {reply.status_code}, {error!r}")
     if code in _NOT_AUTHORISED:
         raise NotAuthorised(code)
-    if 400 <= reply.status_code < 500 and code not in _TRY_LATER:
-        return Refused(code=code, title=title, cure=cure, balance_yen=body.get("balance_yen"))
+    if 400 <= reply.status_code < 500 and code in DECIDED:
+        return Refused(code=code, title=title, cure=cure, balance_yen=balance_yen)
     return Unknown(why=f"status {reply.status_code}, {code}")
 
 

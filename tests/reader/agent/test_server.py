@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import text
 
 from app.db import transaction
 from app.demo.demo_card import fcf_blocks
-from app.reader.agent.server import Accepted, NotAuthorised, Refused, Server, ServerAway
+from app.errors import DomainError
+from app.reader import errors as reader_errors
+from app.reader.agent.server import DECIDED, Accepted, NotAuthorised, Refused, Server, ServerAway, Unknown
 from app.reader.agent.source import ReadCard
 from app.reader.agent.spool import Tap
+from app.wallet.errors import STATUS_OF
 from tests.live import Live
 from tests.reader.agent.line import Line, line
 from tests.reader.stand import Stand
@@ -74,6 +78,34 @@ def test_a_refusal_speaks_the_tills_language(live_server: Live, live_stand: Stan
     assert isinstance(answer, Refused)
     assert (answer.code, answer.balance_yen) == ("insufficient_balance", 2_000)
     assert answer.title.isascii()
+
+
+NOT_ABOUT_A_TAP = {
+    "already_refunded",
+    "not_refundable",
+    "card_taken",  # at registration
+    "card_unreadable",  # at registration
+    "request_id_conflict",  # another tap of this name was decided, and who knows how
+    "request_in_progress",
+    "temporarily_unavailable",
+    "outcome_unknown",
+}
+
+
+def test_the_till_knows_every_refusal_that_the_server_decides_on_a_tap() -> None:
+    """A new code of the server must be put on one side or the other: nothing moved, or nobody knows."""
+    kinds = [kind for kind in vars(reader_errors).values() if isinstance(kind, type) and kind is not DomainError]
+    status_of = {**STATUS_OF, **{kind.code: kind.status for kind in kinds}}
+    assert status_of.keys() == DECIDED | NOT_ABOUT_A_TAP
+    assert not DECIDED & NOT_ABOUT_A_TAP
+    assert all(400 <= status_of[code] < 500 for code in DECIDED)
+
+
+def test_what_the_server_does_not_understand_is_not_decided(live_server: Live, live_stand: Stand) -> None:
+    tap = new_tap(live_stand)
+    with account(live_server.url, live_stand) as server:
+        answer = server.send(replace(tap, card=ReadCard(idm="no number", blocks=tap.card.blocks)))
+    assert answer == Unknown(why="status 422, invalid_fields")
 
 
 def test_a_revoked_client_is_not_authorised(live_server: Live, live_stand: Stand) -> None:

@@ -194,10 +194,22 @@ def test_replies_that_stay_lost_leave_the_result_unknown_until_it_is_asked_again
     assert moved() == ([380], 1_620)
 
 
-@pytest.mark.parametrize("page", ["<h1>Bad Gateway</h1>", "{}", "[]", '{"code": "temporarily_unavailable"}'])
-@pytest.mark.parametrize("status", [201, 404, 502, 503])
+@pytest.mark.parametrize(
+    ("status", "page"),
+    [
+        (201, "<h1>Sign in to the network</h1>"),
+        (201, "[]"),
+        (201, '{"amount_yen": Infinity, "balance_yen": 1, "receipt_no": "1", "id": "1"}'),
+        (404, "<h1>Not found</h1>"),
+        (404, '{"code": "not_found", "title": "Not found", "detail": "No such address."}'),
+        (422, '{"code": "insufficient_balance", "title": "Too little", "detail": "Charge.", "balance_yen": "much"}'),
+        (502, "<h1>Bad Gateway</h1>"),
+        (503, '{"code": "temporarily_unavailable", "title": "Later", "detail": "Try again."}'),
+        (503, '{"code": "card_lost", "title": "Lost", "detail": "Ask."}'),
+    ],
+)
 def test_what_is_not_the_servers_own_answer_is_no_answer(
-    counter: Counter, bad_line: Line, moved: Any, page: str, status: int
+    counter: Counter, bad_line: Line, moved: Any, status: int, page: str
 ) -> None:
     odd = requests.Response()
     odd.status_code, odd._content = status, page.encode()
