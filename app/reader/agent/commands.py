@@ -1,10 +1,8 @@
-"""`kumiai till`: the program at the till.
-
-Exit codes: 0 paid (or everything known), 1 refused, 2 the result of a payment is unknown, 3 nothing was taken.
-"""
+"""`kumiai till`: the program at the till. Its exit codes are `Ending`, in till.py."""
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -21,6 +19,8 @@ from app.reader.agent.till import Ending, Till
 
 MAX_AMOUNT_YEN = 9_999_999
 
+_LOG = logging.getLogger(__name__)
+
 
 @click.group()
 @click.option("--lang", type=click.Choice(LANGS), help="Language of the screen. [default: from LANG]")
@@ -30,6 +30,9 @@ def till(context: click.Context, lang: str | None) -> None:
 
     Settings: KUMIAI_TILL_SERVER, KUMIAI_TILL_CLIENT_ID, KUMIAI_TILL_CLIENT_SECRET, KUMIAI_TILL_READER (usb),
     KUMIAI_TILL_SPOOL. Where `make run` runs, the demo's are used.
+
+    Exit codes: 0 paid (resend: every result is known), 10 refused, 11 the result of a payment is not known, 12 nothing
+    was taken. 2 is a wrong command line; anything else counts as 11.
     """
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a console without ✓ must not stop a sale
@@ -69,13 +72,26 @@ def _run(lang: str, action: Callable[[TillSettings, Till], Ending]) -> None:
             ) as server,
         ):
             till = Till(spool=spool, server=server, screen=screen)
-            try:
-                ending = action(settings, till)
-            except (SourceError, ServerError, SpoolError) as error:
-                ending = till.give_up(error.code, str(error))
-            except KeyboardInterrupt:
-                ending = till.give_up("stopped")
+            ending = _attempt(lambda: action(settings, till), till)
     except (SettingMissing, SpoolError) as error:
-        screen.failure(error.code, str(error), unfinished=0)
+        screen.failure(error.code, str(error))
         ending = Ending.NOTHING_TAKEN
     sys.exit(ending)
+
+
+def _attempt(action: Callable[[], Ending], till: Till) -> Ending:
+    """Do it, and whatever goes wrong, end with what that means for the money."""
+    try:
+        return action()
+    except (SourceError, ServerError, SpoolError) as error:
+        code, detail = error.code, str(error)
+    except KeyboardInterrupt:
+        code, detail = "stopped", ""
+    except Exception:
+        _LOG.exception("the till failed")
+        code, detail = "failed", ""
+    try:
+        return till.give_up(code, detail)
+    except OSError:  # nobody reads the screen any more; the exit code must still come through
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return till.give_up(code, detail)

@@ -78,10 +78,11 @@ class Screen:
         click.echo()
         click.echo(f"  {self._say('unfinished_one', last4=tap.card.last4, taken_at=f'{taken_at:%Y-%m-%d %H:%M}')}")
 
-    def failure(self, code: str, detail: str, *, unfinished: int) -> None:
-        """Why it stopped, what that means for the money, and what to do."""
+    def failure(self, code: str, detail: str, *, unfinished: int = 0, perhaps_paid: bool = False) -> None:
+        """Why it stopped, what that means for the money, and what to do. `unfinished` taps can be asked for again."""
         self._banner("red", f"✗ {self._say(code, detail=detail)}")
-        click.echo(f"    {self._say('unfinished_left' if unfinished else 'nothing_taken', count=unfinished)}")
+        money = "unfinished_left" if unfinished else "perhaps_paid" if perhaps_paid else "nothing_taken"
+        click.echo(f"    {self._say(money, count=unfinished)}")
         self.cure(code, detail)
         click.echo()
 

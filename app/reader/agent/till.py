@@ -16,12 +16,13 @@ ASK_AGAIN_AFTER_S = (0.3, 1.0, 2.0)
 
 
 class Ending(IntEnum):
-    """How a command ended; also its exit code."""
+    """How a command ended; also its exit code. 1 is Python's, when it fails by itself; 2 is click's, for a wrong
+    command line."""
 
-    ACCEPTED = 0
-    REFUSED = 1
-    UNKNOWN = 2
-    NOTHING_TAKEN = 3
+    PAID = 0
+    REFUSED = 10
+    UNKNOWN = 11
+    NOTHING_TAKEN = 12
 
 
 class Till:
@@ -31,6 +32,8 @@ class Till:
         self._spool = spool
         self._server = server
         self._screen = screen
+        self._untold = False
+        """Whether a tap was asked for whose answer the screen has not shown."""
 
     def sale(self, source: Source, *, amount_yen: int, card_timeout_s: float) -> Ending:
         """Take one payment. Raises ServerError or SourceError while nothing was taken."""
@@ -45,7 +48,7 @@ class Till:
         return self._ask(tap)
 
     def ask_unfinished(self) -> Ending:
-        """Ask for every tap whose answer is not known. ACCEPTED here means: all are known now. Raises ServerError."""
+        """Ask for every tap whose answer is not known. PAID here means: all are known now. Raises ServerError."""
         self._server.sign_in()
         taps = self._spool.unfinished()
         self._screen.unfinished(len(taps))
@@ -53,13 +56,14 @@ class Till:
         for tap in taps:
             self._screen.unfinished_one(tap)
             known &= self._ask(tap) is not Ending.UNKNOWN
-        return Ending.ACCEPTED if known else Ending.UNKNOWN
+        return Ending.PAID if known else Ending.UNKNOWN
 
     def give_up(self, code: str, detail: str = "") -> Ending:
-        """Say why it ends here. Only an empty spool makes sure that nothing was paid."""
+        """Say why it ends here. Only an empty spool, and no answer left untold, make sure that nothing was paid."""
         unfinished = len(self._spool.unfinished())
-        self._screen.failure(code, detail, unfinished=unfinished)
-        return Ending.UNKNOWN if unfinished else Ending.NOTHING_TAKEN
+        perhaps_paid = unfinished > 0 or self._untold
+        self._screen.failure(code, detail, unfinished=unfinished, perhaps_paid=perhaps_paid)
+        return Ending.UNKNOWN if perhaps_paid else Ending.NOTHING_TAKEN
 
     def _wait_for_card(self, source: Source, amount_yen: int, timeout_s: float) -> ReadCard | None:
         self._screen.ask_for_card(amount_yen)
@@ -77,6 +81,7 @@ class Till:
     def _ask(self, tap: Tap) -> Ending:
         """Ask until the answer is known or patience ends; an unknown tap stays in the spool to be asked again."""
         answer: Answer = Unknown(why="not asked yet")
+        self._untold = True
         try:
             self._spool.mark_sent(tap.tap_id)
             answer = self._server.send(tap)
@@ -93,7 +98,8 @@ class Till:
         except KeyboardInterrupt:
             pass  # the clerk's patience ended
         self._screen.result(tap, answer)
+        self._untold = False
         return _ENDING[type(answer)]
 
 
-_ENDING = {Accepted: Ending.ACCEPTED, Refused: Ending.REFUSED, Unknown: Ending.UNKNOWN}
+_ENDING = {Accepted: Ending.PAID, Refused: Ending.REFUSED, Unknown: Ending.UNKNOWN}

@@ -24,7 +24,8 @@ from tests.reader.agent.line import Forward, Line, line, reply_lost
 from tests.reader.stand import Stand, new_idm
 
 TILL = [sys.executable, "-W", "error", "-c", "from app.cli import main; main()", "till"]
-PAID, REFUSED, UNKNOWN, NOTHING_TAKEN = range(4)
+PAID, REFUSED, UNKNOWN, NOTHING_TAKEN = 0, 10, 11, 12
+WRONG_COMMAND_LINE = 2
 
 
 @dataclass
@@ -54,13 +55,13 @@ class Counter:
             **changes,
         }
 
-    def start(self, *arguments: str, **env: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, stderr: int = subprocess.STDOUT, **env: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [*TILL, *arguments],
             cwd=self.folder,
             env=self.env(**env),
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=stderr,
             encoding="utf-8",
         )
 
@@ -285,6 +286,43 @@ def test_ctrl_c_while_the_result_is_awaited_says_that_it_is_unknown(counter: Cou
     assert "Traceback" not in said
 
 
+def test_a_screen_that_is_lost_before_the_answer_leaves_the_result_unknown(
+    counter: Counter, bad_line: Line, moved: Any
+) -> None:
+    """A till that fails in a way nobody foresaw: the exit code says that it may have been paid, the log says why."""
+    on_the_line, lost = threading.Event(), threading.Event()
+
+    def hold(forward: Forward) -> requests.Response:
+        on_the_line.set()
+        lost.wait(30)
+        return forward()
+
+    bad_line.on_tap = hold
+    with counter.card(), counter.start("sale", "380", "--wait", "20", stderr=subprocess.PIPE) as selling:
+        assert on_the_line.wait(30)
+        assert selling.stdout is not None
+        assert selling.stderr is not None
+        selling.stdout.close()
+        lost.set()
+        logged = selling.stderr.read()
+        assert selling.wait(30) == UNKNOWN, logged
+    assert "BrokenPipeError" in logged
+    assert moved() == ([380], 1_620)
+    assert counter.run("resend") == (PAID, "  結果を確認できていないお支払いはありません。\n")
+
+
+def test_a_screen_that_is_lost_before_the_card_is_touched(counter: Counter, moved: Any) -> None:
+    with counter.start("sale", "380", "--wait", "20", stderr=subprocess.DEVNULL) as selling:
+        assert selling.stdout is not None
+        while "タッチ" not in selling.stdout.readline():
+            pass
+        selling.stdout.close()
+        with counter.card():
+            assert selling.wait(30) == UNKNOWN
+    assert moved() == ([], 2_000)
+    assert [(state, answer) for state, *_, answer in counter.spooled()] == [("taken", None)]
+
+
 def test_ctrl_c_while_the_card_is_awaited_takes_nothing(counter: Counter) -> None:
     with counter.start("sale", "380") as selling:
         assert selling.stdout is not None
@@ -332,7 +370,7 @@ def test_nobody_holds_a_card(counter: Counter) -> None:
 @pytest.mark.parametrize("amount", ["0", "-5", "10000000", "3.5", "abc"])
 def test_what_is_no_amount_is_refused_at_once(counter: Counter, amount: str) -> None:
     code, said = counter.run("sale", "--", amount)
-    assert code == 2
+    assert code == WRONG_COMMAND_LINE
     assert "AMOUNT" in said
     assert not counter.spool.exists()
 
