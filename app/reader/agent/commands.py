@@ -32,7 +32,8 @@ def till(context: click.Context, lang: str | None) -> None:
     KUMIAI_TILL_SPOOL. Where `make run` runs, the demo's are used.
 
     Exit codes: 0 paid (resend: every result is known), 10 refused, 11 the result of a payment is not known, 12 nothing
-    was taken. 2 is a wrong command line; anything else counts as 11.
+    was taken, 13 a payment that an earlier sale left behind was paid. 2 is a wrong command line; anything else counts
+    as 11.
     """
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a console without ✓ must not stop a sale

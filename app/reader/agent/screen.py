@@ -6,7 +6,7 @@ The sentences are in ja.json and en.json: the till installs without the server's
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib.resources import files
 from unicodedata import east_asian_width
@@ -74,15 +74,22 @@ class Screen:
         click.echo(f"  {self._say(key, count=count)}")
 
     def unfinished_one(self, tap: Tap) -> None:
-        taken_at = datetime.fromisoformat(tap.taken_at).astimezone()
         click.echo()
-        click.echo(f"  {self._say('unfinished_one', last4=tap.card.last4, taken_at=f'{taken_at:%Y-%m-%d %H:%M}')}")
+        click.echo(f"  {self._say('unfinished_one', **_which(tap))}")
 
-    def failure(self, code: str, detail: str, *, unfinished: int = 0, perhaps_paid: bool = False) -> None:
-        """Why it stopped, what that means for the money, and what to do. `unfinished` taps can be asked for again."""
+    def not_begun(self, amount_yen: int, *, paid: Sequence[Tap], unknown: Sequence[Tap]) -> None:
+        """Why the sale of `amount_yen` does not begin: earlier payments, which may be this very customer's."""
+        self._banner("yellow", f"! {self._say('not_begun', amount=_yen(amount_yen))}")
+        for key, taps in (("earlier_paid", paid), ("earlier_unknown", unknown)):
+            for tap in taps:
+                click.secho(f"    {self._say(key, **_which(tap))}", bold=True)
+        click.echo(f"    {self._say('not_begun.unknown' if unknown else 'not_begun.paid')}")
+        click.echo()
+
+    def failure(self, code: str, detail: str, *, unfinished: int = 0) -> None:
+        """Why it stopped, what that means for the money, and what to do."""
         self._banner("red", f"✗ {self._say(code, detail=detail)}")
-        money = "unfinished_left" if unfinished else "perhaps_paid" if perhaps_paid else "nothing_taken"
-        click.echo(f"    {self._say(money, count=unfinished)}")
+        click.echo(f"    {self._say('unfinished_left' if unfinished else 'nothing_taken', count=unfinished)}")
         self.cure(code, detail)
         click.echo()
 
@@ -102,6 +109,12 @@ class Screen:
 
     def _say(self, key: str, **values: object) -> str:
         return self._sentences[key].format(**values)
+
+
+def _which(tap: Tap) -> dict[str, str]:
+    """What tells people one payment from another: amount, card, time."""
+    taken_at = datetime.fromisoformat(tap.taken_at).astimezone()
+    return {"amount": _yen(tap.amount_yen), "last4": tap.card.last4, "taken_at": f"{taken_at:%Y-%m-%d %H:%M}"}
 
 
 def _columns(text: str) -> int:

@@ -23,6 +23,8 @@ class Ending(IntEnum):
     REFUSED = 10
     UNKNOWN = 11
     NOTHING_TAKEN = 12
+    EARLIER_PAID = 13
+    """The sale was not begun: a payment that an earlier one left behind turned out to be paid."""
 
 
 class Till:
@@ -32,14 +34,21 @@ class Till:
         self._spool = spool
         self._server = server
         self._screen = screen
-        self._untold = False
-        """Whether a tap was asked for whose answer the screen has not shown."""
 
     def sale(self, source: Source, *, amount_yen: int, card_timeout_s: float) -> Ending:
-        """Take one payment. Raises ServerError or SourceError while nothing was taken."""
+        """Take one payment. Raises ServerError or SourceError while nothing was taken.
+
+        What an earlier sale left behind comes first. Perhaps it was for this very customer, and the clerk began again
+        after a crash: unless all of it was refused, this sale ends before it asks for a card.
+        """
         self._server.sign_in()
         if self._spool.unfinished():
-            self.ask_unfinished()
+            earlier = self._ask_each()
+            paid = [tap for tap, ending in earlier if ending is Ending.PAID]
+            unknown = [tap for tap, ending in earlier if ending is Ending.UNKNOWN]
+            if paid or unknown:
+                self._screen.not_begun(amount_yen, paid=paid, unknown=unknown)
+                return Ending.UNKNOWN if unknown else Ending.EARLIER_PAID
         card = self._wait_for_card(source, amount_yen, card_timeout_s)
         if card is None:
             return self.give_up("no_card")
@@ -50,20 +59,24 @@ class Till:
     def ask_unfinished(self) -> Ending:
         """Ask for every tap whose answer is not known. PAID here means: all are known now. Raises ServerError."""
         self._server.sign_in()
+        endings = [ending for _, ending in self._ask_each()]
+        return Ending.UNKNOWN if Ending.UNKNOWN in endings else Ending.PAID
+
+    def _ask_each(self) -> list[tuple[Tap, Ending]]:
+        """Ask for every tap whose answer is not known, oldest first, and say what became of each."""
         taps = self._spool.unfinished()
         self._screen.unfinished(len(taps))
-        known = True
+        endings = []
         for tap in taps:
             self._screen.unfinished_one(tap)
-            known &= self._ask(tap) is not Ending.UNKNOWN
-        return Ending.PAID if known else Ending.UNKNOWN
+            endings.append((tap, self._ask(tap)))
+        return endings
 
     def give_up(self, code: str, detail: str = "") -> Ending:
-        """Say why it ends here. Only an empty spool, and no answer left untold, make sure that nothing was paid."""
+        """Say why it ends here. Only an empty spool makes sure that nothing was paid."""
         unfinished = len(self._spool.unfinished())
-        perhaps_paid = unfinished > 0 or self._untold
-        self._screen.failure(code, detail, unfinished=unfinished, perhaps_paid=perhaps_paid)
-        return Ending.UNKNOWN if perhaps_paid else Ending.NOTHING_TAKEN
+        self._screen.failure(code, detail, unfinished=unfinished)
+        return Ending.UNKNOWN if unfinished else Ending.NOTHING_TAKEN
 
     def _wait_for_card(self, source: Source, amount_yen: int, timeout_s: float) -> ReadCard | None:
         self._screen.ask_for_card(amount_yen)
@@ -79,9 +92,11 @@ class Till:
         return None
 
     def _ask(self, tap: Tap) -> Ending:
-        """Ask until the answer is known or patience ends; an unknown tap stays in the spool to be asked again."""
+        """Ask until the answer is known or patience ends; an unknown tap stays in the spool to be asked again.
+
+        The answer is shown before it is settled: one that nobody saw is asked for again.
+        """
         answer: Answer = Unknown(why="not asked yet")
-        self._untold = True
         try:
             self._spool.mark_sent(tap.tap_id)
             answer = self._server.send(tap)
@@ -91,15 +106,20 @@ class Till:
                 self._screen.asking_again()
                 time.sleep(wait_s)
                 answer = self._server.send(tap)
-            if not isinstance(answer, Unknown):
-                self._spool.settle(tap.tap_id, accepted=isinstance(answer, Accepted), answer=asdict(answer))
         except (NotAuthorised, SpoolError) as error:
             self._screen.cure(error.code)  # and the answer stays what it was: perhaps still unknown
         except KeyboardInterrupt:
             pass  # the clerk's patience ended
         self._screen.result(tap, answer)
-        self._untold = False
+        if not isinstance(answer, Unknown):
+            self._settle(tap, answer)
         return _ENDING[type(answer)]
+
+    def _settle(self, tap: Tap, answer: Accepted | Refused) -> None:
+        try:
+            self._spool.settle(tap.tap_id, accepted=isinstance(answer, Accepted), answer=asdict(answer))
+        except SpoolError as error:
+            self._screen.cure(error.code)  # the answer was shown and stays true; it will be asked for once more
 
 
 _ENDING = {Accepted: Ending.PAID, Refused: Ending.REFUSED, Unknown: Ending.UNKNOWN}

@@ -20,11 +20,11 @@ from app.db import transaction
 from app.reader import service
 from tests.live import Live
 from tests.reader.agent.cards import card_on_reader, free_udp_port
-from tests.reader.agent.line import Forward, Line, line, reply_lost
+from tests.reader.agent.line import Forward, Line, good, line, reply_lost
 from tests.reader.stand import Stand, new_idm
 
 TILL = [sys.executable, "-W", "error", "-c", "from app.cli import main; main()", "till"]
-PAID, REFUSED, UNKNOWN, NOTHING_TAKEN = 0, 10, 11, 12
+PAID, REFUSED, UNKNOWN, NOTHING_TAKEN, EARLIER_PAID = 0, 10, 11, 12, 13
 WRONG_COMMAND_LINE = 2
 
 
@@ -234,37 +234,83 @@ def test_a_server_that_goes_away_while_the_card_is_awaited(live_server: Live, co
 
     counter.server_url = live_server.url
     code, said = counter.sale(500)
-    assert code == PAID, said
-    assert said.index("お支払いが 1 件あります") < said.index("✓ お支払い ¥380") < said.index("✓ お支払い ¥500")
+    assert code == EARLIER_PAID, said
+    assert (
+        said.index("お支払いが 1 件あります")
+        < said.index("✓ お支払い ¥380")
+        < said.index("¥500 の会計は始めていません")
+    )
+    assert moved() == ([380], 1_620)
+    assert counter.sale(500)[0] == PAID
     assert moved() == ([380, 500], 1_120)
 
 
-@pytest.mark.parametrize("arrived", [False, True], ids=["before it arrived", "after it was decided"])
-def test_kill_9_between_the_spool_and_the_answer(
-    live_server: Live, counter: Counter, bad_line: Line, moved: Any, arrived: bool
-) -> None:
+def kill_during_sale(counter: Counter, bad_line: Line, *, arrived: bool = False, amount_yen: int = 380) -> None:
+    """kill -9 between the spool and the answer, before or after the tap arrived at the server."""
     on_the_line, killed = threading.Event(), threading.Event()
 
     def hold(forward: Forward) -> None:
         if arrived:
-            reply_lost(forward)
+            forward()
         on_the_line.set()
         killed.wait(30)
 
     bad_line.on_tap = hold
-    with counter.card(), counter.start("sale", "380", "--wait", "20") as selling:
+    with counter.card(), counter.start("sale", str(amount_yen), "--wait", "20") as selling:
         assert on_the_line.wait(30)
         selling.kill()
         selling.wait()
     killed.set()
-    assert moved() == (([380], 1_620) if arrived else ([], 2_000))
-    assert [state for state, *_ in counter.spooled()] == ["sent"]
+    bad_line.on_tap = good
+    assert [answer for *_, answer in counter.spooled()].count(None) == 1
 
-    counter.server_url = live_server.url
+
+@pytest.mark.parametrize("arrived", [False, True], ids=["before it arrived", "after it was decided"])
+def test_kill_9_between_the_spool_and_the_answer(counter: Counter, bad_line: Line, moved: Any, arrived: bool) -> None:
+    kill_during_sale(counter, bad_line, arrived=arrived)
+    assert moved() == (([380], 1_620) if arrived else ([], 2_000))
     code, said = counter.run("resend")
     assert code == PAID, said
     assert "✓ お支払い ¥380" in said
     assert counter.run("resend")[0] == PAID
+    assert moved() == ([380], 1_620)
+
+
+@pytest.mark.parametrize("arrived", [False, True], ids=["before it arrived", "after it was decided"])
+def test_a_sale_begun_again_after_kill_9_does_not_take_the_payment_twice(
+    counter: Counter, bad_line: Line, moved: Any, arrived: bool
+) -> None:
+    kill_during_sale(counter, bad_line, arrived=arrived)
+    code, said = counter.sale()  # the card still lies on the reader
+    assert code == EARLIER_PAID, said
+    assert "タッチしてください" not in said
+    _, _, ending = said.partition("¥380 の会計は始めていません")
+    assert f"支払い済み ¥380(カード …{counter.stand.idm[-4:]}、20" in ending
+    assert "このお客様のお支払いであれば、会計は済んでいます" in ending
+    assert moved() == ([380], 1_620)
+    assert counter.sale(500)[0] == PAID  # the next customer
+    assert moved() == ([380, 500], 1_120)
+
+
+def test_a_sale_does_not_begin_while_an_earlier_result_stays_unknown(
+    counter: Counter, bad_line: Line, moved: Any
+) -> None:
+    kill_during_sale(counter, bad_line, arrived=True)
+    bad_line.on_tap = reply_lost
+    code, said = counter.sale(LANG="en_US.UTF-8")
+    assert code == UNKNOWN, said
+    assert "Touch the card" not in said
+    _, _, ending = said.partition("The sale of ¥380 was not begun")
+    assert f"Not known: ¥380 (card …{counter.stand.idm[-4:]}, 20" in ending
+    assert "do not take the payment a second time" in ending
+    assert moved() == ([380], 1_620)
+
+
+def test_a_sale_goes_on_when_the_earlier_one_turns_out_refused(counter: Counter, bad_line: Line, moved: Any) -> None:
+    kill_during_sale(counter, bad_line, amount_yen=2_001)
+    code, said = counter.sale()
+    assert code == PAID, said
+    assert said.index("✗ お支払いできませんでした(¥2,001)") < said.index("✓ お支払い ¥380")
     assert moved() == ([380], 1_620)
 
 
@@ -308,7 +354,10 @@ def test_a_screen_that_is_lost_before_the_answer_leaves_the_result_unknown(
         assert selling.wait(30) == UNKNOWN, logged
     assert "BrokenPipeError" in logged
     assert moved() == ([380], 1_620)
-    assert counter.run("resend") == (PAID, "  結果を確認できていないお支払いはありません。\n")
+    code, said = counter.run("resend")
+    assert code == PAID
+    assert "✓ お支払い ¥380" in said, "what nobody saw is asked for again"
+    assert moved() == ([380], 1_620)
 
 
 def test_a_screen_that_is_lost_before_the_card_is_touched(counter: Counter, moved: Any) -> None:
