@@ -14,7 +14,7 @@ from app.reader.agent.screen import LANGS, Screen, lang_of
 from app.reader.agent.server import Server, ServerError
 from app.reader.agent.settings import SettingMissing, TillSettings
 from app.reader.agent.source import NfcpySource, SourceError
-from app.reader.agent.spool import Spool, SpoolError
+from app.reader.agent.spool import Spool, SpoolError, SpoolUnreadable
 from app.reader.agent.till import Ending, Till
 
 MAX_AMOUNT_YEN = 9_999_999
@@ -74,8 +74,11 @@ def _run(lang: str, action: Callable[[TillSettings, Till], Ending]) -> None:
         ):
             till = Till(spool=spool, server=server, screen=screen)
             ending = _attempt(lambda: action(settings, till), till)
+    except SpoolUnreadable as error:
+        screen.failure(error.code, str(error), unfinished=None)
+        ending = Ending.UNKNOWN
     except (SettingMissing, SpoolError) as error:
-        screen.failure(error.code, str(error))
+        screen.failure(error.code, str(error), unfinished=0)
         ending = Ending.NOTHING_TAKEN
     sys.exit(ending)
 

@@ -86,10 +86,11 @@ class Screen:
         click.echo(f"    {self._say('not_begun.unknown' if unknown else 'not_begun.paid')}")
         click.echo()
 
-    def failure(self, code: str, detail: str, *, unfinished: int = 0) -> None:
-        """Why it stopped, what that means for the money, and what to do."""
+    def failure(self, code: str, detail: str, *, unfinished: int | None) -> None:
+        """Why it stopped, what that means for the money, and what to do. `unfinished` is None where nobody can tell."""
         self._banner("red", f"✗ {self._say(code, detail=detail)}")
-        click.echo(f"    {self._say('unfinished_left' if unfinished else 'nothing_taken', count=unfinished)}")
+        money = "perhaps_paid" if unfinished is None else "unfinished_left" if unfinished else "nothing_taken"
+        click.echo(f"    {self._say(money, count=unfinished)}")
         self.cure(code, detail)
         click.echo()
 

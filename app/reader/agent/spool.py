@@ -1,16 +1,19 @@
 """The till's memory: every tap is written here before it is sent, and stays until its answer is known.
 
-SQLite in WAL mode with synchronous=FULL: what `put` returned from survives kill -9 and a power cut.
+SQLite in WAL mode with synchronous=FULL: what `put` returned from survives kill -9 and a power cut. One program at a
+time: two would ask for each other's taps, and each tell its clerk of the other's customer.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
 import sqlite3
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,6 +47,18 @@ class SpoolError(Exception):
     code = "spool_unusable"
 
 
+class SpoolTaken(SpoolError):
+    """Another program at the till has it."""
+
+    code = "spool_taken"
+
+
+class SpoolUnreadable(SpoolError):
+    """It holds something, perhaps taps that were sent, and nobody can tell what."""
+
+    code = "spool_unreadable"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tap:
     """One tap whose answer is not known yet. `tap_id` never changes, however often it is sent."""
@@ -59,17 +74,21 @@ class Spool:
     """The taps of one till, in one file. A context manager. Raises SpoolError."""
 
     def __init__(self, path: Path) -> None:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # card numbers are nobody else's to read
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=5)
-        except (OSError, sqlite3.Error) as error:
-            raise SpoolError(str(path)) from error
-        try:
-            self._open()
-        except sqlite3.Error as error:
-            self._db.close()
-            raise SpoolError(str(path)) from error
+        with ExitStack() as stack:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                stack.callback(os.close, _taken(path.with_name(path.name + ".lock")))
+                os.close(_opened(path))
+                held = path.stat().st_size > 0
+            except OSError as error:
+                raise SpoolError(str(path)) from error
+            try:
+                self._db = sqlite3.connect(path, isolation_level=None, timeout=5)
+                stack.callback(self._db.close)
+                self._open()
+            except sqlite3.Error as error:
+                raise (SpoolUnreadable if held else SpoolError)(str(path)) from error
+            self._close = stack.pop_all().close
 
     def _open(self) -> None:
         self._db.execute("PRAGMA journal_mode=WAL")
@@ -87,7 +106,7 @@ class Spool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._db.close()
+        self._close()
 
     def put(self, *, amount_yen: int, money: str | None, card: ReadCard) -> Tap:
         """Name a new tap and keep it, safe on disk when this returns. Raises SpoolError, as the other writes do."""
@@ -119,24 +138,47 @@ class Spool:
         """Keep the answer and forget the card: only its last four digits stay."""
         self._write(
             "UPDATE tap SET state = ?, answer = ?, card = NULL WHERE tap_id = ? AND answer IS NULL",
-            ("accepted" if accepted else "refused", json.dumps(answer, ensure_ascii=False), tap_id),
+            ("accepted" if accepted else "refused", json.dumps(answer), tap_id),
         )
 
     def unfinished(self) -> list[Tap]:
-        """Taps whose answer is not known, oldest first."""
-        rows = self._db.execute(
-            "SELECT tap_id, amount_yen, money, card, taken_at FROM tap WHERE answer IS NULL ORDER BY counter"
-        )
-        return [
-            Tap(tap_id=tap_id, amount_yen=amount_yen, money=money, card=ReadCard(**json.loads(card)), taken_at=taken_at)
-            for tap_id, amount_yen, money, card, taken_at in rows.fetchall()
-        ]
+        """Taps whose answer is not known, oldest first. Raises SpoolUnreadable."""
+        statement = "SELECT tap_id, amount_yen, money, card, taken_at FROM tap WHERE answer IS NULL ORDER BY counter"
+        try:
+            return [
+                Tap(
+                    tap_id=tap_id,
+                    amount_yen=amount_yen,
+                    money=money,
+                    card=ReadCard(**json.loads(card)),
+                    taken_at=taken_at,
+                )
+                for tap_id, amount_yen, money, card, taken_at in self._db.execute(statement)
+            ]
+        except (sqlite3.Error, ValueError, TypeError) as error:
+            raise SpoolUnreadable(str(error)) from error
 
     def _write(self, statement: str, values: tuple[object, ...]) -> None:
         try:
             self._db.execute(statement, values)
         except sqlite3.Error as error:
             raise SpoolError(str(error)) from error
+
+
+def _taken(lock: Path) -> int:
+    """A descriptor that keeps other programs off until it is closed, or this process dies. Raises SpoolTaken."""
+    descriptor = _opened(lock)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise SpoolTaken(str(lock)) from error
+    return descriptor
+
+
+def _opened(path: Path) -> int:
+    """The file, made when it is missing. Card numbers are nobody else's to read."""
+    return os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
 
 
 def _new_tap_id() -> str:

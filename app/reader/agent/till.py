@@ -73,8 +73,12 @@ class Till:
         return endings
 
     def give_up(self, code: str, detail: str = "") -> Ending:
-        """Say why it ends here. Only an empty spool makes sure that nothing was paid."""
-        unfinished = len(self._spool.unfinished())
+        """Say why it ends here. Only a spool that can be read, and is empty, makes sure that nothing was paid."""
+        try:
+            unfinished = len(self._spool.unfinished())
+        except SpoolError:
+            self._screen.failure(code, detail, unfinished=None)
+            return Ending.UNKNOWN
         self._screen.failure(code, detail, unfinished=unfinished)
         return Ending.UNKNOWN if unfinished else Ending.NOTHING_TAKEN
 

@@ -11,9 +11,17 @@ from pathlib import Path
 import pytest
 
 from app.reader.agent.source import ReadCard
-from app.reader.agent.spool import Spool, SpoolError
+from app.reader.agent.spool import Spool, SpoolError, SpoolTaken, SpoolUnreadable
 
 CARD = ReadCard(idm="0114B7F2A93C5D60", blocks={"0": "30" * 16, "2": "31" * 16, "3": "32" * 16})
+
+
+def spoil(path: Path) -> None:
+    """What a dying disk does: every page but the first, which says what the file is, reads as noise."""
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xa5" * (size - 4096))
 
 
 @pytest.fixture
@@ -83,7 +91,7 @@ def test_only_the_owner_may_read_it(path: Path) -> None:
 def test_what_is_no_spool_is_left_alone(path: Path) -> None:
     path.parent.mkdir()
     path.write_text("a shopping list, long enough to be taken for a database header")
-    with pytest.raises(SpoolError):
+    with pytest.raises(SpoolUnreadable):
         Spool(path)
     assert path.read_text().startswith("a shopping list")
 
@@ -93,8 +101,32 @@ def test_a_spool_of_another_version_is_left_alone(path: Path) -> None:
         pass
     with closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA user_version=99")
-    with pytest.raises(SpoolError):
+    with pytest.raises(SpoolUnreadable):
         Spool(path)
+
+
+def test_a_page_that_cannot_be_read_hides_no_tap(path: Path) -> None:
+    with Spool(path) as spool:
+        spool.put(amount_yen=380, money=None, card=CARD)
+    spoil(path)
+    with Spool(path) as spool, pytest.raises(SpoolUnreadable):
+        spool.unfinished()
+
+
+def test_a_spool_serves_one_program_at_a_time(path: Path) -> None:
+    with Spool(path) as spool:
+        with pytest.raises(SpoolTaken):
+            Spool(path)
+        spool.put(amount_yen=380, money=None, card=CARD)
+    with Spool(path) as spool:
+        assert len(spool.unfinished()) == 1
+
+
+def test_an_answer_is_kept_whatever_text_it_brings(path: Path) -> None:
+    with Spool(path) as spool:
+        tap = spool.put(amount_yen=380, money=None, card=CARD)
+        spool.settle(tap.tap_id, accepted=False, answer={"title": "half of a pair: \ud800"})
+        assert spool.unfinished() == []
 
 
 def test_a_spool_that_is_busy_too_long_takes_nothing(path: Path) -> None:

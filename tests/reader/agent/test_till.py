@@ -21,6 +21,7 @@ from app.reader import service
 from tests.live import Live
 from tests.reader.agent.cards import card_on_reader, free_udp_port
 from tests.reader.agent.line import Forward, Line, good, line, reply_lost
+from tests.reader.agent.test_spool import spoil
 from tests.reader.stand import Stand, new_idm
 
 TILL = [sys.executable, "-W", "error", "-c", "from app.cli import main; main()", "till"]
@@ -407,6 +408,39 @@ def test_what_stops_a_sale_says_what_to_do(
     assert "お支払いは行っていません" in said
     assert "Traceback" not in said
     assert moved() == ([], 2_000)
+
+
+def test_a_second_till_on_the_same_spool_takes_nothing(counter: Counter) -> None:
+    with counter.start("sale", "380", "--wait", "20") as first:
+        assert first.stdout is not None
+        while "タッチ" not in first.stdout.readline():
+            pass
+        code, said = counter.run("sale", "500", "--wait", "0.1")
+        first.send_signal(2)
+    assert code == NOTHING_TAKEN, said
+    assert "ほかの画面で動いている kumiai till が使っています" in said
+    assert "KUMIAI_TILL_SPOOL" in said
+    assert first.returncode == NOTHING_TAKEN
+
+
+@pytest.mark.parametrize("arguments", [("sale", "380", "--wait", "0.1"), ("resend",)], ids=["sale", "resend"])
+@pytest.mark.parametrize("broken", ["a page", "all of it"])
+def test_a_spool_that_cannot_be_read_may_hide_a_payment(
+    counter: Counter, bad_line: Line, arguments: tuple[str, ...], broken: str
+) -> None:
+    kill_during_sale(counter, bad_line)
+    with closing(sqlite3.connect(counter.spool)) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    if broken == "a page":
+        spoil(counter.spool)
+    else:
+        counter.spool.write_bytes(b"no database " * 1_000)
+    code, said = counter.run(*arguments)
+    assert code == UNKNOWN, said
+    assert "お支払いの控えを読み取れません" in said
+    assert "お支払いが済んでいるかもしれません" in said
+    assert "お支払いは行っていません" not in said
+    assert "Traceback" not in said
 
 
 def test_nobody_holds_a_card(counter: Counter) -> None:
