@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS tap (
     card        TEXT,     -- JSON; forgotten once the answer is known
     card_last4  TEXT NOT NULL,
     taken_at    TEXT NOT NULL,
-    state       TEXT NOT NULL DEFAULT 'taken' CHECK (state IN ('taken', 'sent', 'accepted', 'refused')),
+    state       TEXT NOT NULL DEFAULT 'taken' CHECK (state IN ('taken', 'accepted', 'refused')),
     answer      TEXT,
     CHECK ((state IN ('accepted', 'refused')) = (answer IS NOT NULL)),
     CHECK ((card IS NULL) = (answer IS NOT NULL))
@@ -129,10 +129,6 @@ class Spool:
             ),
         )
         return tap
-
-    def mark_sent(self, tap_id: str) -> None:
-        """From now on the server may know this tap."""
-        self._write("UPDATE tap SET state = 'sent' WHERE tap_id = ? AND state = 'taken'", (tap_id,))
 
     def settle(self, tap_id: str, *, accepted: bool, answer: Mapping[str, Any]) -> None:
         """Keep the answer and forget the card: only its last four digits stay."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import asdict
 from enum import IntEnum
@@ -13,6 +14,8 @@ from app.reader.agent.spool import Spool, SpoolError, Tap
 
 ASK_AGAIN_AFTER_S = (0.3, 1.0, 2.0)
 """How long to wait before each further asking, while the clerk waits too."""
+
+_LOG = logging.getLogger(__name__)
 
 
 class Ending(IntEnum):
@@ -102,15 +105,14 @@ class Till:
         """
         answer: Answer = Unknown(why="not asked yet")
         try:
-            self._spool.mark_sent(tap.tap_id)
-            answer = self._server.send(tap)
+            answer = self._send(tap)
             for wait_s in ASK_AGAIN_AFTER_S:
                 if not isinstance(answer, Unknown):
                     break
                 self._screen.asking_again()
                 time.sleep(wait_s)
-                answer = self._server.send(tap)
-        except (NotAuthorised, SpoolError) as error:
+                answer = self._send(tap)
+        except NotAuthorised as error:
             self._screen.cure(error.code)  # and the answer stays what it was: perhaps still unknown
         except KeyboardInterrupt:
             pass  # the clerk's patience ended
@@ -118,6 +120,12 @@ class Till:
         if not isinstance(answer, Unknown):
             self._settle(tap, answer)
         return _ENDING[type(answer)]
+
+    def _send(self, tap: Tap) -> Answer:
+        answer = self._server.send(tap)
+        if isinstance(answer, Unknown):
+            _LOG.warning("tap %s: %s", tap.tap_id, answer.why)
+        return answer
 
     def _settle(self, tap: Tap, answer: Accepted | Refused) -> None:
         try:

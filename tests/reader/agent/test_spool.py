@@ -61,10 +61,9 @@ def test_unfinished_taps_come_oldest_first_and_each_has_its_own_name(path: Path)
     assert [name[:12] for name in names] == sorted(name[:12] for name in names)
 
 
-def test_a_sent_tap_stays_unfinished_until_it_is_settled(path: Path) -> None:
+def test_a_tap_stays_unfinished_until_it_is_settled(path: Path) -> None:
     with Spool(path) as spool:
         tap = spool.put(amount_yen=380, money=None, card=CARD)
-        spool.mark_sent(tap.tap_id)
         assert spool.unfinished() == [tap]
         spool.settle(tap.tap_id, accepted=True, answer={"balance_yen": 1_620})
         assert spool.unfinished() == []
@@ -75,7 +74,6 @@ def test_a_settled_tap_forgets_the_card_and_keeps_its_first_answer(path: Path) -
         tap = spool.put(amount_yen=380, money=None, card=CARD)
         spool.settle(tap.tap_id, accepted=True, answer={"first": True})
         spool.settle(tap.tap_id, accepted=False, answer={"second": True})
-        spool.mark_sent(tap.tap_id)
     with closing(sqlite3.connect(path)) as database:
         row = database.execute("SELECT state, card, card_last4, answer FROM tap").fetchone()
     assert row == ("accepted", None, "5D60", '{"first": true}')

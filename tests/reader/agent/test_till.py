@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -179,8 +180,9 @@ def test_replies_that_stay_lost_leave_the_result_unknown_until_it_is_asked_again
     assert "? お支払い ¥380 の結果を確認できていません" in said
     assert "kumiai till resend" in said
     assert "✓" not in said
+    assert len(re.findall(r"(?m)^tap [0-9a-f]{32}: ConnectionError: .+$", said)) == bad_line.taps, "the log says why"
     ((state, _, card, _, answer),) = counter.spooled()
-    assert (state, answer) == ("sent", None)
+    assert (state, answer) == ("taken", None)
     assert card is not None
     code, said = counter.run("resend", KUMIAI_TILL_SERVER="http://127.0.0.1:9")
     assert code == UNKNOWN
