@@ -19,7 +19,7 @@ from app.reader import api as reader_api
 from app.settings import Settings
 from app.wallet import api as wallet_api
 from app.wallet.spend_control import GrantControls
-from app.web import csrf, formats, headers, locale, protection, request_id, tls
+from app.web import arguments, csrf, formats, headers, locale, protection, request_id, tls
 from app.web.request import PlainRequest
 from app.web.session import PageSessions
 
@@ -50,6 +50,7 @@ def create_app(settings: Settings) -> Flask:
     formats.init_app(app)
     problem.init_app(app)
     protection.init_app(app)
+    arguments.init_app(app)
     csrf.init_app(app)
     landing.init_app(app)
     member_pages.init_app(app)

@@ -6,11 +6,12 @@ Paths that speak to programs (`/v1/`, `/oauth/`, …) answer in JSON, the rest w
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import psycopg
 import sqlalchemy.exc
-from flask import Flask, current_app, jsonify, render_template, request
+from flask import Flask, current_app, render_template, request
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException, InternalServerError
 from werkzeug.wrappers import Response
@@ -37,6 +38,8 @@ _HTTP_CODES = {
     503: "temporarily_unavailable",
 }
 
+_HALF_OF_A_PAIR = re.compile("[\ud800-\udfff]")
+
 
 def wants_json() -> bool:
     """Whether this request's path speaks to programs."""
@@ -62,11 +65,14 @@ def problem(
     }
     if errors:
         body["errors"] = errors
-    response = jsonify(body)
-    response.status_code = status
-    response.mimetype = "application/problem+json"
+    response = Response(_as_json(body), status=status, mimetype="application/problem+json")
     _set_retry_after(response, detail)
     return response
+
+
+def _as_json(body: dict[str, Any]) -> str:
+    """Half of a surrogate pair, which a caller may have sent and UTF-8 cannot hold, is shown as it was written."""
+    return _HALF_OF_A_PAIR.sub(lambda half: rf"\\u{ord(half[0]):x}", current_app.json.dumps(body))
 
 
 def page(*, code: str, status: int, detail: dict[str, Any] | None = None) -> Response:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask import request
-from flask_smorest import Blueprint
 from webargs.flaskparser import abort
 
 from app.oauth.protector import Bearer, current_access
@@ -14,6 +13,7 @@ from app.reader import service
 from app.reader.schemas import TapBody, TapHeaders
 from app.wallet import views
 from app.wallet.schemas import TransactionView
+from app.web.arguments import Blueprint
 from app.web.locale import current_locale
 from app.web.protection import protected_by
 

@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 from flask import Response, request
-from flask_smorest import Blueprint
 from werkzeug.exceptions import UnprocessableEntity
 
 from app.member import service as members
@@ -25,6 +24,7 @@ from app.wallet.schemas import (
     WalletsView,
     WalletView,
 )
+from app.web.arguments import Blueprint
 from app.web.json import json_response
 from app.web.locale import current_locale, translate
 from app.web.protection import protected_by
