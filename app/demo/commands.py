@@ -6,6 +6,7 @@ import click
 
 from app.demo.app import app
 from app.demo.card import card
+from app.web.terminal import say
 
 
 @click.group()
@@ -15,7 +16,7 @@ def demo() -> None:
 
 @demo.command()
 def seed() -> None:
-    """Make the demo co-op in the database, where it is missing."""
+    """Make the demo co-op in the database, where it is missing. Not in production."""
     from app.db import dispose
     from app.demo.seed import seed as make
     from app.factory import create_app
@@ -23,12 +24,15 @@ def seed() -> None:
     from app.wallet import ledger
 
     environment = development_environment()
-    server = create_app(Settings.from_env(environment))
+    settings = Settings.from_env(environment)
+    if settings.production:  # members whose password everybody knows, and value that no one can take back
+        raise click.ClickException(say("demo.seed.production"))
+    server = create_app(settings)
     with server.app_context():
         make(environment)
         ledger.close()
         dispose()
-    click.echo("the demo co-op is there")
+    click.echo(say("demo.seed.done"))
 
 
 demo.add_command(card)

@@ -1,6 +1,7 @@
 """The demo co-op: members, shops, monies, a card, a till and two clients. Run as often as you like.
 
-What is there already is left as it is: a second run adds nothing and moves nothing.
+What is there already is left as it is: a second run adds nothing and moves nothing. Only the clients' secrets and
+addresses, which are this instance's own, and the card's validity follow.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from app.member.models import Member
 from app.oauth.clients import register_client
 from app.oauth.models import OAuthClient
 from app.reader import service as reader
+from app.reader.models import Terminal
 from app.wallet import ledger, setup
 from app.wallet.models import Money, Shop
 from app.wallet.postings import Accepted, Charge
@@ -63,6 +65,7 @@ _SHOPS = (
     ("canteen", "中央食堂", "Central Canteen", ("base", "meal")),
     ("bookstore", "書籍購買部", "Bookstore", ("base", "textbook")),
 )
+_TILL = "till_canteen"
 
 
 def seed(secrets: Mapping[str, str]) -> None:
@@ -77,9 +80,7 @@ def seed(secrets: Mapping[str, str]) -> None:
         shops = {code: _shop(issuer_id, code, monies) for code, *_ in _SHOPS}
         ids = {member.email: _member(issuer_id, member, list(monies.values())) for member in MEMBERS}
         _clients(secrets, list(shops.values()))
-        reader.register_terminal(
-            shop_id=shops["canteen"].id, client_id="till_canteen", name="中央食堂 1番レジ", default_money="meal"
-        )
+        _terminal(shops["canteen"])
         reader.register_card(member_id=ids[HANAKO.email], idm=demo_card.IDM, blocks=demo_card.fcf_blocks())
     for member in MEMBERS:
         for money, amount_yen in member.balances.items():
@@ -118,6 +119,12 @@ def _member(issuer_id: UUID, member: DemoMember, monies: Sequence[Money]) -> UUI
     return member_id
 
 
+def _terminal(shop: Shop) -> None:
+    """Register the till unless it is there: registering it again would undo that it was revoked."""
+    if session().scalar(select(Terminal.id).where(Terminal.client_id == _TILL)) is None:
+        reader.register_terminal(shop_id=shop.id, client_id=_TILL, name="中央食堂 1番レジ", default_money="meal")
+
+
 def _clients(secrets: Mapping[str, str], shops: Sequence[Shop]) -> None:
     _client(
         "mypage",
@@ -139,7 +146,7 @@ def _clients(secrets: Mapping[str, str], shops: Sequence[Shop]) -> None:
         allowed_shops=[shop.id for shop in shops],
     )
     _client(
-        "till_canteen",
+        _TILL,
         secret=secrets["KUMIAI_TILL_CLIENT_SECRET"],
         name_ja="中央食堂 1番レジ",
         name_en="Central Canteen, till 1",
