@@ -31,6 +31,9 @@ from tests import factories, live
 
 ROOT = Path(__file__).parent.parent
 
+for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+    del os.environ[name]  # everything a test speaks to is on this machine
+
 
 class TestServer:
     """Where this session's databases are."""

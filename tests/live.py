@@ -9,9 +9,9 @@ import base64
 import os
 import re
 import secrets
-import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -33,6 +33,7 @@ from app.serve import granian_command
 from app.settings import Settings
 from app.wallet import ledger
 from tests import factories
+from tests.ports import free_port
 
 ROOT = Path(__file__).parent.parent
 PASSWORD = "きのう見た学食の献立"
@@ -92,10 +93,20 @@ def eventually(look: Callable[[], Found | None], *, within_s: float = READY_WITH
     raise AssertionError("waited in vain")
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def read_until(running: subprocess.Popen[str], words: str, *, within_s: float = READY_WITHIN_S) -> str:
+    """What a program says, up to the line with `words`. One that ends, or takes too long, fails with what it said."""
+    assert running.stdout is not None
+    said = ""
+    too_late = threading.Timer(within_s, running.kill)
+    too_late.start()
+    try:
+        while line := running.stdout.readline():
+            said += line
+            if words in line:
+                return said
+    finally:
+        too_late.cancel()
+    raise AssertionError(f"it never said {words!r}, only: {said}")
 
 
 @contextmanager
@@ -213,5 +224,5 @@ def _answers(url: str, running: subprocess.Popen[bytes], log: Path) -> bool:
     assert running.poll() is None, log.read_text()
     try:
         return requests.get(f"{url}/static/icon.svg", timeout=5).ok
-    except requests.ConnectionError:
+    except requests.RequestException:  # nobody listens yet, or the worker that took the call is still importing
         return False

@@ -18,6 +18,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.ports import free_port
+
 READY_WITHIN_S = 60
 GONE_WITHIN_S = 40
 
@@ -61,13 +63,11 @@ class Product:
 
     def once(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run one command to its end."""
-        return subprocess.run(
-            self.command(*arguments), env=self.environment, capture_output=True, text=True, timeout=READY_WITHIN_S
-        )
+        return run(self.command(*arguments), self.environment)
 
     def reset(self) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", "from app.supervisor import reset; reset()"]
-        return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=READY_WITHIN_S)
+        return run(command, self.environment)
 
     def postgres(self) -> psutil.Process:
         return psutil.Process(int((self.instance / "postgres" / "postmaster.pid").read_text().split()[0]))
@@ -77,6 +77,10 @@ class Product:
         return known
 
 
+def run(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=READY_WITHIN_S)
+
+
 @pytest.fixture(scope="module")
 def product() -> Iterator[Product]:
     # not pytest's own folder: the embedded PostgreSQL opens its parents' modes, and pytest closes them again
@@ -84,13 +88,6 @@ def product() -> Iterator[Product]:
         product = Product(Path(folder), port=free_port(), mypage_port=free_port())
         yield product
         product.reset()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def until(condition: Callable[[], bool], within_s: float) -> None:
@@ -136,7 +133,7 @@ def test_a_second_run_keeps_the_data_and_one_folder_has_one_run(product: Product
     with product.running() as supervisor:
         assert product.secrets() == secrets
         other = Product(product.instance.parent, port=free_port(), mypage_port=free_port())
-        refused = subprocess.run(other.dev_command(), env=other.environment, capture_output=True, text=True)
+        refused = run(other.dev_command(), other.environment)
         assert refused.returncode == 1
         assert "is in use by a make run in another terminal" in refused.stderr
         not_now = product.reset()
@@ -178,7 +175,7 @@ def test_a_taken_port_is_said_before_anything_starts(tmp_path: Path, taken: str)
     with socket.socket() as other:
         other.bind(("127.0.0.1", getattr(product, taken)))
         other.listen()
-        refused = subprocess.run(product.dev_command(), env=product.environment, capture_output=True, text=True)
+        refused = run(product.dev_command(), product.environment)
     assert refused.returncode == 1
     variable = "KUMIAI_PORT" if taken == "port" else "KUMIAI_MYPAGE_PORT"
     assert f"Port {getattr(product, taken)} is taken" in refused.stderr
@@ -192,6 +189,6 @@ def test_ports_can_be_named_in_the_environment(tmp_path: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", product.port))
         other.listen()
-        refused = subprocess.run(product.command("dev"), env=environment, capture_output=True, text=True)
+        refused = run(product.command("dev"), environment)
     assert refused.returncode == 1
     assert f"ポート {product.port} はすでに使われています" in refused.stderr

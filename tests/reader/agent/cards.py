@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
 
-ROOT = Path(__file__).parent.parent.parent.parent
-
-
-def free_udp_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+from app.reader.agent.source import HoldAgain, ReadCard, Source
+from tests.live import ROOT, read_until
 
 
 @contextmanager
@@ -34,8 +27,18 @@ def card_on_reader(*, idm: str, port: int, student_id: str = "26A10045") -> Iter
         encoding="utf-8",
     ) as process:
         try:
-            assert process.stdout is not None
-            assert process.stdout.readline(), "it says that it is there"
+            read_until(process, idm[-4:])  # it says that it is there
             yield process
         finally:
             process.terminate()
+
+
+def read_card(source: Source, *, within_s: float = 20) -> ReadCard:
+    """The card, held again as often as it takes: a busy machine may lose a step, as a hand does."""
+    ends_at = time.monotonic() + within_s
+    while (left_s := ends_at - time.monotonic()) > 0:
+        with suppress(HoldAgain):
+            card = source.wait_for_card(left_s)
+            assert card is not None, "no card was found in time"
+            return card
+    raise AssertionError("the card was never read in time")

@@ -8,21 +8,23 @@ import subprocess
 import sys
 import threading
 from binascii import hexlify
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from app.demo.demo_card import fcf_blocks
 from app.reader.agent.source import FCF, CardProfile, HoldAgain, NfcpySource, NoReader, ReadCard, WrongCard
-from tests.reader.agent.cards import ROOT, card_on_reader, free_udp_port
+from tests.live import ROOT, read_until
+from tests.ports import free_udp_port
+from tests.reader.agent.cards import card_on_reader, read_card
 
 IDM = "0114B7F2A93C5D60"
-POLL_ANSWER = f"12 01 {IDM} 0120FFFFFFFFFFFF"
 
 
 def test_a_card_is_read_without_its_name() -> None:
     port = free_udp_port()
     with card_on_reader(idm=IDM, port=port), NfcpySource(f"udp:localhost:{port}") as source:
-        read = source.wait_for_card(5)
+        read = read_card(source)
     blocks = fcf_blocks()
     assert read == ReadCard(idm=IDM, blocks={str(number): blocks[number].hex() for number in (0, 2, 3)})
     assert read.last4 == "5D60"
@@ -33,7 +35,7 @@ def test_the_same_card_can_be_read_again_and_again() -> None:
     with card_on_reader(idm=IDM, port=port) as card:
         for _ in range(3):
             with NfcpySource(f"udp:localhost:{port}") as source:
-                assert source.wait_for_card(5) is not None
+                assert read_card(source).idm == IDM
         assert card.poll() is None
 
 
@@ -41,19 +43,18 @@ def test_a_card_can_be_found_again_after_its_reader_was_killed() -> None:
     port = free_udp_port()
     read_and_hang = (
         "from app.reader.agent.source import NfcpySource\n"
-        f"source = NfcpySource('udp:localhost:{port}')\n"
-        "assert source.wait_for_card(5); print('read', flush=True)\n"
+        "from tests.reader.agent.cards import read_card\n"
+        f"print('read', read_card(NfcpySource('udp:localhost:{port}')).idm, flush=True)\n"
         "import time; time.sleep(60)"
     )
     with card_on_reader(idm=IDM, port=port):
         with subprocess.Popen(
             [sys.executable, "-c", read_and_hang], cwd=ROOT, stdout=subprocess.PIPE, text=True
         ) as killed:
-            assert killed.stdout is not None
-            assert killed.stdout.readline() == "read\n"
+            read_until(killed, f"read {IDM}")
             killed.kill()
         with NfcpySource(f"udp:localhost:{port}") as source:
-            assert source.wait_for_card(5) is not None
+            assert read_card(source).idm == IDM
 
 
 def test_nobody_holds_a_card() -> None:
@@ -63,13 +64,10 @@ def test_nobody_holds_a_card() -> None:
 
 def test_a_card_may_come_later() -> None:
     port = free_udp_port()
-    read: list[ReadCard | None] = []
-    with NfcpySource(f"udp:localhost:{port}") as source:
-        waiting = threading.Thread(target=lambda: read.append(source.wait_for_card(20)))
-        waiting.start()
+    with NfcpySource(f"udp:localhost:{port}") as source, ThreadPoolExecutor(1) as waiting:
+        read = waiting.submit(read_card, source)
         with card_on_reader(idm=IDM, port=port):
-            waiting.join()
-    assert read[0] is not None
+            assert read.result(60).idm == IDM
 
 
 def test_a_card_without_the_service_is_the_wrong_card() -> None:
@@ -80,7 +78,7 @@ def test_a_card_without_the_service_is_the_wrong_card() -> None:
         NfcpySource(f"udp:localhost:{port}", profile) as source,
         pytest.raises(WrongCard),
     ):
-        source.wait_for_card(5)
+        read_card(source)
 
 
 def test_a_card_of_another_system_is_the_wrong_card() -> None:
@@ -91,7 +89,7 @@ def test_a_card_of_another_system_is_the_wrong_card() -> None:
         NfcpySource(f"udp:localhost:{port}", profile) as source,
         pytest.raises(WrongCard),
     ):
-        source.wait_for_card(5)
+        read_card(source)
 
 
 class FaintCard(threading.Thread):
@@ -102,7 +100,7 @@ class FaintCard(threading.Thread):
         self.radio = radio
 
     def run(self) -> None:
-        self.radio.settimeout(5)
+        self.radio.settimeout(30)
         while True:
             data, reader = self.radio.recvfrom(1024)
             if data.startswith(b"212F 0600fe00"):
@@ -117,7 +115,7 @@ def test_a_card_taken_away_too_early_is_to_be_held_again() -> None:
         card = FaintCard(radio)
         card.start()
         with NfcpySource(f"udp:localhost:{radio.getsockname()[1]}") as source, pytest.raises(HoldAgain):
-            source.wait_for_card(5)
+            source.wait_for_card(20)
         card.join()
 
 
@@ -157,6 +155,5 @@ def test_the_emulated_card_refuses_what_no_card_can_be(options: list[str]) -> No
 def test_ctrl_c_takes_the_card_away() -> None:
     with card_on_reader(idm=IDM, port=free_udp_port()) as card:
         card.send_signal(signal.SIGINT)
-        assert card.stdout is not None
-        assert card.stdout.read().endswith("カードを外しました\n")
-        assert card.wait() == 0
+        read_until(card, "カードを外しました")
+        assert card.wait(20) == 0

@@ -19,8 +19,9 @@ import requests
 
 from app.db import transaction
 from app.reader import service
-from tests.live import Live
-from tests.reader.agent.cards import card_on_reader, free_udp_port
+from tests.live import Live, read_until
+from tests.ports import free_udp_port
+from tests.reader.agent.cards import card_on_reader
 from tests.reader.agent.line import Forward, Line, good, line, reply_lost
 from tests.reader.agent.test_spool import spoil
 from tests.reader.stand import Stand, new_idm
@@ -162,12 +163,13 @@ def test_a_lost_card(live_server: Live, counter: Counter, moved: Any) -> None:
 
 
 def test_a_lost_reply_is_asked_for_again_and_paid_once(counter: Counter, bad_line: Line, moved: Any) -> None:
-    bad_line.on_tap = lambda forward: reply_lost(forward) if bad_line.taps == 1 else forward()
+    bad_line.on_tap = lambda forward: reply_lost(forward) if len(bad_line.taps) == 1 else forward()
     code, said = counter.sale()
     assert code == PAID, said
     assert "もう一度問い合わせています" in said
     assert "残高 ¥1,620" in said
-    assert bad_line.taps == 2
+    assert len(bad_line.taps) >= 2
+    assert len(set(bad_line.taps)) == 1
     assert moved() == ([380], 1_620)
 
 
@@ -180,7 +182,7 @@ def test_replies_that_stay_lost_leave_the_result_unknown_until_it_is_asked_again
     assert "? お支払い ¥380 の結果を確認できていません" in said
     assert "kumiai till resend" in said
     assert "✓" not in said
-    assert len(re.findall(r"(?m)^tap [0-9a-f]{32}: ConnectionError: .+$", said)) == bad_line.taps, "the log says why"
+    assert set(re.findall(r"(?m)^tap ([0-9a-f]{32}): \w+: .+$", said)) == set(bad_line.taps), "the log says why"
     ((state, _, card, _, answer),) = counter.spooled()
     assert (state, answer) == ("taken", None)
     assert card is not None
@@ -217,9 +219,10 @@ def test_what_is_not_the_servers_own_answer_is_no_answer(
 ) -> None:
     odd = requests.Response()
     odd.status_code, odd._content = status, page.encode()
-    bad_line.on_tap = lambda forward: odd if bad_line.taps == 1 else forward()
+    bad_line.on_tap = lambda forward: odd if len(bad_line.taps) == 1 else forward()
     assert counter.sale()[0] == PAID
-    assert bad_line.taps == 2
+    assert len(bad_line.taps) >= 2
+    assert len(set(bad_line.taps)) == 1
     assert moved() == ([380], 1_620)
 
 
@@ -227,9 +230,7 @@ def test_a_server_that_goes_away_while_the_card_is_awaited(live_server: Live, co
     with line(live_server.url) as between:
         counter.server_url = between.url
         selling = counter.start("sale", "380", "--wait", "20")
-        assert selling.stdout is not None
-        while "タッチ" not in selling.stdout.readline():
-            pass
+        read_until(selling, "タッチ")
     with counter.card(), selling:
         said, _ = selling.communicate(timeout=60)
     assert selling.returncode == UNKNOWN, said
@@ -365,9 +366,7 @@ def test_a_screen_that_is_lost_before_the_answer_leaves_the_result_unknown(
 
 def test_a_screen_that_is_lost_before_the_card_is_touched(counter: Counter, moved: Any) -> None:
     with counter.start("sale", "380", "--wait", "20", stderr=subprocess.DEVNULL) as selling:
-        assert selling.stdout is not None
-        while "タッチ" not in selling.stdout.readline():
-            pass
+        read_until(selling, "タッチ")
         selling.stdout.close()
         with counter.card():
             assert selling.wait(30) == UNKNOWN
@@ -377,9 +376,7 @@ def test_a_screen_that_is_lost_before_the_card_is_touched(counter: Counter, move
 
 def test_ctrl_c_while_the_card_is_awaited_takes_nothing(counter: Counter) -> None:
     with counter.start("sale", "380") as selling:
-        assert selling.stdout is not None
-        while "タッチ" not in selling.stdout.readline():
-            pass
+        read_until(selling, "タッチ")
         selling.send_signal(2)
         said, _ = selling.communicate(timeout=30)
     assert selling.returncode == NOTHING_TAKEN
@@ -414,9 +411,7 @@ def test_what_stops_a_sale_says_what_to_do(
 
 def test_a_second_till_on_the_same_spool_takes_nothing(counter: Counter) -> None:
     with counter.start("sale", "380", "--wait", "20") as first:
-        assert first.stdout is not None
-        while "タッチ" not in first.stdout.readline():
-            pass
+        read_until(first, "タッチ")
         code, said = counter.run("sale", "500", "--wait", "0.1")
         first.send_signal(2)
     assert code == NOTHING_TAKEN, said
