@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 from flask import Flask
@@ -30,6 +31,10 @@ from app.wallet import ledger
 from tests import factories, live
 
 ROOT = Path(__file__).parent.parent
+
+# A busy machine is slow, not wrong.
+hypothesis.settings.register_profile("kumiai", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("kumiai")
 
 for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
     del os.environ[name]  # everything a test speaks to is on this machine

@@ -36,6 +36,15 @@ def _key(connection: psycopg.Connection, number: int) -> bytes:
     return bytes(row[0])
 
 
+def together(threads: list[threading.Thread]) -> None:
+    """Run them all; one that nobody wakes fails the test instead of holding it up."""
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()
+
+
 def test_each_of_many_threads_gets_its_own_row(table: psycopg.Connection, lookup: Lookup) -> None:
     keys = {number: _key(table, number) for number in range(1, 201)}
     wrong: list[int] = []
@@ -47,11 +56,7 @@ def test_each_of_many_threads_gets_its_own_row(table: psycopg.Connection, lookup
             if lookup.get(b"unknown %d" % number) is not None:
                 wrong.append(-number)
 
-    threads = [threading.Thread(target=ask, args=[first]) for first in range(1, 41)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    together([threading.Thread(target=ask, args=[first], daemon=True) for first in range(1, 41)])
     assert wrong == []
 
 
@@ -85,11 +90,7 @@ def test_a_failure_reaches_everyone_who_asked_and_does_not_outlast_its_cause(
         except psycopg.Error as error:
             errors.append(error)
 
-    threads = [threading.Thread(target=ask) for _ in range(10)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    together([threading.Thread(target=ask, daemon=True) for _ in range(10)])
     assert len(errors) == 10
     table.execute("ALTER TABLE gone RENAME TO looked_up")
     assert lookup.get(key) == (3,)

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import base64
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import text, update
+from sqlalchemy import select, text, update
 
 from app import clock
 from app.db import autocommit, transaction
 from app.demo.demo_card import fcf_blocks
+from app.models import metadata
 from app.reader import service
+from app.reader.models import Card
 from app.wallet.models import Shop
 from tests import factories
+from tests.live import eventually
 from tests.reader.stand import Stand, new_idm
 from tests.reader.stand import stand as make_stand
 
@@ -61,11 +66,17 @@ def test_the_same_tap_again_moves_nothing_and_answers_the_same(app: Flask, clien
 
 def test_the_same_tap_from_ten_threads_moves_once(app: Flask, stand: Stand) -> None:
     body = stand.body()
+
+    def ask() -> Any:
+        """An answer, or None where a client would ask again."""
+        answer = stand.tap(app.test_client(), body)
+        return None if answer.status_code == 503 or answer.json.get("code") == "request_in_progress" else answer
+
     with ThreadPoolExecutor(10) as pool:
-        answers = list(pool.map(lambda _: stand.tap(app.test_client(), body), range(10)))
+        answers = list(pool.map(lambda _: eventually(ask), range(10)))
     assert [answer.status_code for answer in answers] == [201] * 10
     assert len({answer.json["id"] for answer in answers}) == 1
-    assert sum("Idempotency-Hit" not in answer.headers for answer in answers) == 1
+    assert sum("Idempotency-Hit" not in answer.headers for answer in answers) <= 1
     with app.app_context():
         assert (stand.balance_yen(), stand.takings_yen()) == (1_620, 380)
 
@@ -117,14 +128,16 @@ def test_a_card_that_says_something_else_than_at_registration(
     refused(stand.tap(client, body), "card_changed", 403)
 
 
-def test_a_card_is_good_through_its_last_day_in_the_issuers_time_zone(app: Flask, client: FlaskClient) -> None:
-    today = clock.now().astimezone(app.extensions["kumiai.settings"].zone).date()
-    for last_day, status in ((today, 201), (today - timedelta(days=1), 403)):
-        with app.app_context():
-            stand = make_stand(blocks=fcf_blocks(valid_until=f"{last_day:%Y%m%d}"))
-        answer = stand.tap(client, stand.body())
-        assert answer.status_code == status
-    refused(answer, "card_expired", 403)
+def test_a_card_is_good_through_its_last_day_in_the_issuers_time_zone(
+    app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with app.app_context():
+        stand = make_stand(blocks=fcf_blocks(valid_until="20280331"))
+    midnight_in_japan = datetime(2028, 3, 31, 15, tzinfo=UTC)
+    monkeypatch.setattr(clock, "now", lambda: midnight_in_japan - timedelta(microseconds=1))
+    assert stand.tap(client, stand.body()).status_code == 201
+    monkeypatch.setattr(clock, "now", lambda: midnight_in_japan)
+    refused(stand.tap(client, stand.body()), "card_expired", 403)
 
 
 def test_a_lost_card(app: Flask, client: FlaskClient, stand: Stand) -> None:
@@ -273,17 +286,38 @@ def test_a_till_cannot_pay_out_of_another_shops_name(app: Flask, client: FlaskCl
         assert (stand.balance_yen(), stand.takings_yen(), other.takings_yen()) == (2_000, 0, 0)
 
 
+def dump() -> str:
+    """Everything the database holds, as text: a bytea appears in hex."""
+    with autocommit().connect() as connection:
+        rows = [
+            row
+            for table in metadata.sorted_tables
+            for (row,) in connection.execute(text(f"SELECT to_jsonb(t)::text FROM {table.name} AS t"))
+        ]
+    return "\n".join(rows).lower()
+
+
+def forms(value: bytes) -> set[str]:
+    """How these bytes, or their digits, could show in a dump: as text, in hex, in base64, escaped."""
+    spellings = [value, value.hex().encode(), value.hex().upper().encode()]
+    shown = {base64.b64encode(each).decode().rstrip("=") for each in spellings}
+    shown |= {each.hex() for each in spellings}
+    with suppress(UnicodeDecodeError):
+        shown.add(value.decode("shift_jis").strip())
+    shown |= {"".join(f"\\x{byte:02x}" for byte in value), "".join(f"\\{byte:03o}" for byte in value)}
+    return {each.lower() for each in shown}
+
+
 def test_neither_the_card_number_nor_what_it_says_is_kept(app: Flask, client: FlaskClient, stand: Stand) -> None:
     body = stand.body()
     assert stand.tap(client, body).status_code == 201
-    with app.app_context(), autocommit().connect() as connection:
-        rows = [
-            str(tuple(row))
-            for table in ("card", "request", "transaction")
-            for row in connection.execute(text(f"SELECT to_jsonb({table}) FROM {table}"))
-        ]
-    everything = "".join(rows).upper()
-    assert stand.idm not in everything
-    assert stand.idm[-4:] in everything
-    for secret in ("26A10045", *body["card"]["blocks"].values()):
-        assert secret.upper() not in everything
+    refused(stand.tap(client, stand.body(10_000)), "insufficient_balance", 422)
+    with app.app_context():
+        everything = dump()
+        with autocommit().connect() as connection:
+            card = connection.execute(select(Card).filter_by(id=stand.card_id)).mappings().one()
+    assert (card["last4"], card["status"]) == (stand.idm[-4:], "active")
+    for kept in (body["tap_id"], card["idm_hash"].hex(), card["blocks_hash"].hex()):
+        assert kept in everything, "the dump holds what it should"
+    secrets = [bytes.fromhex(stand.idm), *stand.blocks.values(), b"26A10045"]
+    assert not [form for secret in secrets for form in forms(secret) if form in everything]
