@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,7 +28,8 @@ from app.demo import demo_card
 from app.demo.seed import ALICE, DEMO_APP_URL, HANAKO, PASSWORD
 from app.messaging import maildir
 from tests.browser.conftest import Open
-from tests.live import ROOT, eventually, free_port
+from tests.live import ROOT, eventually
+from tests.ports import free_port, free_udp_port
 
 pytestmark = pytest.mark.browser
 
@@ -69,20 +70,20 @@ class Demo:
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+def demo() -> Iterator[Demo]:
     """`kumiai dev` in an empty folder of its own; Ctrl-C at the end, after which nothing runs."""
-    folder = tmp_path_factory.mktemp("demo")
     port, mypage_port = free_port(), free_port()
-    with _running("dev", "--port", str(port), "--mypage-port", str(mypage_port), folder=folder, says="Ctrl-C"):
-        yield Demo(folder, f"http://localhost:{port}", f"http://localhost:{mypage_port}")
+    # not pytest's own folder: the embedded PostgreSQL opens its parents' modes, and pytest closes them again
+    with tempfile.TemporaryDirectory(prefix="kumiai-test-") as name:
+        folder = Path(name)
+        with _running("dev", "--port", str(port), "--mypage-port", str(mypage_port), folder=folder, says="Ctrl-C"):
+            yield Demo(folder, f"http://localhost:{port}", f"http://localhost:{mypage_port}")
 
 
 @pytest.fixture
 def card(demo: Demo) -> Iterator[int]:
     """The emulated student card, lying on the reader; yields its UDP port."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_udp_port()
     with _running("demo", "card", "--port", str(port), folder=demo.folder, says=str(port)):
         yield port
 
