@@ -88,7 +88,7 @@ def test_the_page_names_client_shops_and_member_and_has_a_box_per_permission(
     ):
         assert sentence in page.text, sentence
     assert boxes(page) == {"balance": True, "history": True, "payment": False}
-    assert f'max="{DEFAULT_CEILING}"' in ceiling_field(page)
+    assert f"¥{DEFAULT_CEILING:,}まで" in page.text
     assert value(ceiling_field(page)) == str(DEFAULT_CEILING)
 
 
@@ -165,7 +165,9 @@ def test_an_unticked_payment_needs_no_ceiling(
 def test_the_ceiling_offered_is_the_one_asked_for(third_party: ThirdParty, member: Member, asked_yen: int) -> None:
     asked = {"scope": "payment", "authorization_details": payment_detail(asked_yen)}
 
-    assert f'max="{asked_yen}"' in ceiling_field(member.browser.get(third_party.address(**asked)))
+    page = member.browser.get(third_party.address(**asked))
+    assert f"¥{asked_yen:,}まで" in page.text
+    assert value(ceiling_field(page)) == str(asked_yen)
     assert third_party.answer(member, ticked=["payment"], ceiling=str(asked_yen + 1), **asked).status_code == 422
     tokens = third_party.tokens(member, ticked=["payment"], ceiling=str(asked_yen), **asked)
     assert tokens["authorization_details"][0]["max_per_payment_yen"] == asked_yen

@@ -17,6 +17,7 @@ from app import clock
 from app.db import autocommit, transaction
 from app.demo.demo_card import fcf_blocks
 from app.models import metadata
+from app.oauth.suspension import suspend_member
 from app.reader import service
 from app.reader.models import Card
 from app.wallet.models import Shop
@@ -106,6 +107,26 @@ def test_an_unknown_card(client: FlaskClient, stand: Stand) -> None:
     body = stand.body()
     body["card"]["idm"] = new_idm()
     refused(stand.tap(client, body), "card_unknown", 404)
+
+
+def test_a_suspended_members_card_pays_nothing(app: Flask, client: FlaskClient, stand: Stand) -> None:
+    with app.app_context(), transaction():
+        suspend_member(stand.holder.member_id)
+    refused(stand.tap(client, stand.body()), "wallet_suspended", 403)
+
+
+def test_a_refusal_at_the_door_is_kept_like_any_other(app: Flask, client: FlaskClient, stand: Stand) -> None:
+    """Midnight passes between two sendings of one tap: both get the same answer, whichever it was."""
+    body = stand.body()
+    with app.app_context(), transaction() as session:
+        session.execute(text("UPDATE card SET valid_until = '2001-01-01' WHERE id = :id"), {"id": stand.card_id})
+    refused(stand.tap(client, body), "card_expired", 403)
+    with app.app_context(), transaction() as session:
+        session.execute(text("UPDATE card SET valid_until = NULL WHERE id = :id"), {"id": stand.card_id})
+    again = stand.tap(client, body)
+    refused(again, "card_expired", 403)
+    assert again.headers["Idempotency-Hit"] == "true"
+    assert stand.tap(client, stand.body()).status_code == 201
 
 
 def test_the_idm_is_read_in_any_case(client: FlaskClient, stand: Stand) -> None:
