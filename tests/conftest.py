@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -38,6 +39,10 @@ hypothesis.settings.load_profile("kumiai")
 
 for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
     del os.environ[name]  # everything a test speaks to is on this machine
+
+
+# A shell that starts the tests in the background has Ctrl-C ignored, and the programs that are tested inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class TestServer:
