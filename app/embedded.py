@@ -7,6 +7,7 @@ socket file only, never on the network.
 from __future__ import annotations
 
 import os
+import socket
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,6 +59,16 @@ class EmbeddedPostgres:
         """Start it after a crash. Raises subprocess.SubprocessError while processes of the crashed one linger."""
         with _plain_locale():
             self._server.ensure_postgres_running()
+
+    def answers(self) -> bool:
+        """Whether it still takes connections. One that says nothing leaves no line in its log."""
+        info = self._server.get_postmaster_info()
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(f"{info.socket_dir}/.s.PGSQL.{info.port}")
+            except OSError:
+                return False
+        return True
 
     @property
     def bin_path(self) -> Path:

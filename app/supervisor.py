@@ -37,6 +37,7 @@ DATABASE = "kumiai"
 
 _ANSWER_WITHIN_S = 60.0
 _LOOK_EVERY_S = 0.1
+_LOOK_AT_POSTGRES_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,8 @@ class Supervisor:
         self._port = port
         self._mypage_port = mypage_port
         self._asked_to_stop = False
+        self._postgres: EmbeddedPostgres | None = None
+        self._postgres_answered_at = 0.0
 
     def run(self) -> None:
         """Run until somebody or something ends it. Raises Stop when everything has been stopped."""
@@ -148,6 +151,7 @@ class Supervisor:
         except subprocess.SubprocessError as error:
             raise Stop(say("dev.no_database", log=self._instance.postgres / "log", error=error)) from error
         postgres.create_database(DATABASE)
+        self._postgres = postgres
         return postgres.url(DATABASE)
 
     def _programs(self) -> list[Program]:
@@ -171,7 +175,17 @@ class Supervisor:
         for program, process in running.items():
             if process.poll() is not None:
                 raise Stop(say("dev.ended", program=program.name, code=process.returncode))
+        self._look_after_postgres()
         time.sleep(_LOOK_EVERY_S)
+
+    def _look_after_postgres(self) -> None:
+        """Raises Stop where the one we started is gone. One that DATABASE_URL names is not ours to look after."""
+        now = time.monotonic()
+        if self._postgres is None or now - self._postgres_answered_at < _LOOK_AT_POSTGRES_EVERY_S:
+            return
+        if not self._postgres.answers():
+            raise Stop(say("dev.database_ended", log=self._instance.postgres / "log"))
+        self._postgres_answered_at = now
 
 
 @contextmanager

@@ -156,6 +156,21 @@ def test_when_one_program_dies_everything_stops(product: Product) -> None:
     assert "worker ended" in product.said()
 
 
+def test_when_the_database_dies_everything_stops_and_the_next_run_has_the_data(product: Product) -> None:
+    with product.running() as supervisor:
+        started = supervisor.children(recursive=True)
+        product.postgres().kill()
+        assert supervisor.wait(GONE_WITHIN_S) == 1
+        assert_gone(started)
+    assert "The database ended" in product.said()
+    with product.running() as supervisor:
+        verified = product.once("ledger", "verify")
+        assert verified.returncode == 0, verified.stdout + verified.stderr
+        assert not verified.stdout.startswith("0 ")
+        supervisor.send_signal(signal.SIGTERM)
+        assert supervisor.wait(GONE_WITHIN_S) == 0
+
+
 def test_kill_9_of_the_supervisor_leaves_no_program(product: Product) -> None:
     with product.running() as supervisor:
         started = supervisor.children(recursive=True)
