@@ -1,4 +1,7 @@
-"""Step one of a batch: everything it touches, locked in one order and read, as the `Books` that `decide` looks at."""
+"""Step one of a batch: what it touches, locked in one order and read, as the `Books` that `decide` looks at.
+
+Takings and books are locked here only for a refund, which is judged by them; else when the batch is written.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,7 @@ class Monies:
 
 
 class Reader:
-    """Everything the batch touches, locked and read."""
+    """What one batch touches, locked and read."""
 
     def __init__(self, connection: Connection, *, issuer_id: UUID, monies: Monies) -> None:
         self.connection = connection
