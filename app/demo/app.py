@@ -28,7 +28,7 @@ WAIT_S = 600
 
 _SEE_THE_TERMINAL = """<!doctype html>
 <html lang="ja"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">
-<title>学食オーダー(デモ)</title>
+<title>学食オーダー（デモ）</title>
 <body style="font: 1.125rem/1.7 sans-serif; max-width: 32rem; margin: 15vh auto; padding: 0 1.5rem">
 <p>この画面を閉じ、ターミナルをご覧ください。
 <p lang="en">Please close this page and look at the terminal.

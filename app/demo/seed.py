@@ -84,7 +84,7 @@ def seed(secrets: Mapping[str, str]) -> None:
         reader.register_card(member_id=ids[HANAKO.email], idm=demo_card.IDM, blocks=demo_card.fcf_blocks())
     for member in MEMBERS:
         for money, amount_yen in member.balances.items():
-            _pay_in(ids[member.email], member.email, money, amount_yen)
+            _pay_in(ids[member.email], member, money, amount_yen)
 
 
 def _issuer() -> UUID:
@@ -138,7 +138,7 @@ def _clients(secrets: Mapping[str, str], shops: Sequence[Shop]) -> None:
     _client(
         "demo_app",
         secret=secrets["KUMIAI_DEMO_APP_CLIENT_SECRET"],
-        name_ja="学食オーダー(デモ)",
+        name_ja="学食オーダー（デモ）",
         name_en="Canteen Order (demo)",
         profile="web",
         scopes=["openid", "profile", "balance", "history", "payment", "offline_access"],
@@ -184,8 +184,8 @@ def _client(
     )
 
 
-def _pay_in(member_id: UUID, email: str, money: str, amount_yen: int) -> None:
-    request_id = f"seed-{email}-{money}"
+def _pay_in(member_id: UUID, member: DemoMember, money: str, amount_yen: int) -> None:
+    request_id = f"seed-{member.email}-{money}"
     outcome = ledger.post(
         Charge(
             requester="kumiai_demo",
@@ -195,7 +195,7 @@ def _pay_in(member_id: UUID, email: str, money: str, amount_yen: int) -> None:
             money=money,
             amount_yen=amount_yen,
             book="issued_by_cash",
-            description="窓口でのチャージ",
+            description="Charged at the counter" if member.locale == "en" else "窓口でのチャージ",
         )
     )
     assert isinstance(outcome, Accepted), outcome
