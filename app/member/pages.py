@@ -49,7 +49,7 @@ def login() -> str:
 
 
 @pages.post("/login")
-@protected_by(Public("the door itself; failures are counted"))
+@protected_by(Public("the door itself; failures and mails are counted"))
 def give_password() -> Response | tuple[str, int]:
     try:
         form = LoginForm().load(request.form.to_dict())
@@ -58,10 +58,14 @@ def give_password() -> Response | tuple[str, int]:
     knocks = _knock_with_password(service.normal_email(form["email"]))
     try:
         with transaction():
-            step = service.begin_sign_in(**form)
+            member_id = service.authenticate(**form).id
+        give_back(knocks)
+        # a right password is no failure, but each brings a mail
+        knock(door="code_mail", caller=str(member_id), limit=20, window_s=900)
+        with transaction():
+            step = service.send_code(member_id)
     except (InvalidCredentials, MemberSuspended) as error:
         return _login_again(refusal=error, status=error.status)
-    give_back(knocks)
     _wait_for(step)
     return redirect(url_for("member.code", next=_next()), code=303)
 
@@ -103,7 +107,7 @@ def resend() -> Response | tuple[str, int]:
     knock(door="code_resend", caller=str(waiting.member_id), limit=5, window_s=900)
     try:
         with transaction():
-            step = service.resend_code(waiting.member_id)
+            step = service.send_code(waiting.member_id)
     except (CodeUnusable, MemberSuspended) as error:
         return _code_page(waiting, refusal=error, status=error.status)
     _wait_for(step, until_s=cookie[_STEP]["until_s"])

@@ -61,13 +61,8 @@ def authenticate(*, email: str, password: str) -> Member:
     return member
 
 
-def begin_sign_in(*, email: str, password: str) -> SignInStep:
-    """Check the password and mail a code. Raises what `authenticate` raises."""
-    return _send_code(authenticate(email=email, password=password))
-
-
-def resend_code(member_id: UUID) -> SignInStep:
-    """Mail a new code; the former one stops working. Raises MemberSuspended."""
+def send_code(member_id: UUID) -> SignInStep:
+    """Mail a code to a member whose password was right; a former one stops working. Raises MemberSuspended."""
     return _send_code(_active(member_id))
 
 

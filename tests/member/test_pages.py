@@ -224,7 +224,13 @@ class TestGuessing:
         assert give_password(browser_at(app, "198.51.100.2"), person).status_code == 303
         assert counted(app, "sign_in_email", person.email) == 10, "what is refused unread is no try"
 
-    def test_signing_in_is_never_too_often(self, app: Flask, person: Person) -> None:
+    def test_a_right_password_does_not_fill_a_mailbox(self, app: Flask, person: Person, mails: Mails) -> None:
+        browser = browser_at(app, "192.0.2.6")
+        answers = [give_password(browser, person).status_code for _ in range(22)]
+        assert answers == [303] * 20 + [429] * 2
+        assert len(mails(person.email)) == 20
+
+    def test_signing_in_is_no_failure(self, app: Flask, person: Person) -> None:
         browser = browser_at(app, "192.0.2.3")
         assert {give_password(browser, person).status_code for _ in range(12)} == {303}
         for door, caller in (

@@ -97,6 +97,22 @@ def test_a_row_that_stays_locked_is_given_up_with_nothing_moved(
     assert _balance_yen(ours.post(posting)) == 900
 
 
+def test_takings_that_stay_locked_stop_the_write_and_nothing_of_it_stays(
+    poster: Make, database_url: str, holder: Holder
+) -> None:
+    """They are locked only after the decision: what was decided must be forgotten with them."""
+    ours, posting = poster(), payment(holder, 100)
+    with psycopg.connect(database_url) as theirs:
+        theirs.execute("SELECT FROM account WHERE shop_id = %s FOR UPDATE", [holder.shop_id])
+        with pytest.raises(TemporarilyUnavailable):
+            ours.post(posting, patience_s=60)
+        theirs.rollback()
+    outcome = ours.post(posting)
+    assert isinstance(outcome, Accepted)
+    assert (outcome.hit, outcome.balance_yen) == (False, 900)
+    assert verify(database_url)[1] == []
+
+
 def test_while_a_sending_is_under_way_nobody_is_told_that_nothing_moved(
     poster: Make, database_url: str, holder: Holder
 ) -> None:
