@@ -47,11 +47,11 @@ def keep_to_one_processor(*, claimed_as: str = "kumiai-processor") -> None:
         claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
             claim.bind(f"\0{claimed_as}-{processor}")
-        except OSError:
+            os.sched_setaffinity(0, {processor})
+        except OSError:  # taken by another, or not allowed here
             claim.close()
             continue
         _claims.append(claim)
-        os.sched_setaffinity(0, {processor})
         return
 
 

@@ -59,9 +59,9 @@ def give_password() -> Response | tuple[str, int]:
     try:
         with transaction():
             member_id = service.authenticate(**form).id
-        give_back(knocks)
         # a right password is no failure, but each brings a mail
         knock(door="code_mail", caller=str(member_id), limit=20, window_s=900)
+        give_back(knocks)
         with transaction():
             step = service.send_code(member_id)
     except (InvalidCredentials, MemberSuspended) as error:

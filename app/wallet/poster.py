@@ -46,13 +46,14 @@ _TRANSIENT = (
 class _Waiting:
     """One posting in the queue, and the place where its answer appears."""
 
-    __slots__ = ("_done", "_taken", "error", "outcome", "posting", "transaction_id")
+    __slots__ = ("_done", "_taken", "error", "outcome", "perhaps_sent", "posting", "transaction_id")
 
     def __init__(self, posting: Posting) -> None:
         self.posting = posting
         self.transaction_id = new_id()
         self.outcome: Outcome | None = None
         self.error: Exception | None = None
+        self.perhaps_sent = False  # a connection was lost over it: PostgreSQL may be committing it even now
         self._taken = threading.Lock()
         self._done = threading.Lock()
         self._done.acquire()
@@ -162,14 +163,13 @@ class Poster:
             if not isinstance(error, TemporarilyUnavailable | OutcomeUnknown):
                 log.exception("a posting could not be posted")
             for waiting in batch:
-                self._answer(waiting, None, error)
+                self._answer(waiting, None, OutcomeUnknown() if waiting.perhaps_sent else error)
             return
         for waiting, outcome in zip(batch, outcomes, strict=True):
             self._answer(waiting, outcome)
 
     def _try(self, batch: list[_Waiting]) -> list[Outcome]:
         """Try a batch until it is committed. Raises what no further try would mend."""
-        connection_lost = False
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 return self._once(batch)
@@ -183,11 +183,13 @@ class Poster:
                 self._rollback()
             except psycopg.OperationalError as error:
                 log.warning("the ledger's connection failed (%s), attempt %d", type(error).__name__, attempt)
-                connection_lost = connection_lost or self._connection is not None
+                if self._connection is not None:
+                    for waiting in batch:
+                        waiting.perhaps_sent = True
                 self._disconnect()
             if attempt < _ATTEMPTS:
                 time.sleep(random.uniform(0.5, 1.0) * 0.02 * 3**attempt)  # noqa: S311  # jitter, not a secret
-        raise OutcomeUnknown if connection_lost else TemporarilyUnavailable
+        raise TemporarilyUnavailable
 
     def _once(self, batch: list[_Waiting]) -> list[Outcome]:
         connection = self._connect()

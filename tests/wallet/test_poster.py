@@ -174,6 +174,32 @@ def test_where_it_cannot_be_found_again_the_outcome_is_unknown_until_it_can(
     assert (again.hit, again.balance_yen) == (True, 899)
 
 
+def test_a_commit_still_under_way_is_not_said_to_have_moved_nothing(fresh_app: Flask, fresh_database: str) -> None:
+    """The reply is lost while PostgreSQL still commits; the next try meets the locks of that very commit."""
+    with fresh_app.app_context():
+        holder = factories.holder(balance_yen=1_000)
+    with psycopg.connect(fresh_database, autocommit=True) as admin, wire(fresh_database) as between:
+        ours, posting = Poster(between.url), payment(holder, 100)
+        assert _balance_yen(ours.post(payment(holder, 1))) == 999
+        admin.execute(
+            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$"
+            " BEGIN PERFORM pg_sleep(4); RETURN NULL; END $$"
+        )
+        admin.execute(
+            "CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON request DEFERRABLE INITIALLY DEFERRED"
+            " FOR EACH ROW EXECUTE FUNCTION slow()"
+        )
+        between.lose_next_commit()
+        with pytest.raises(OutcomeUnknown):
+            ours.post(posting, patience_s=60)
+        found = "SELECT true FROM request WHERE request_id = %s"
+        eventually(lambda: admin.execute(found, [posting.request_id]).fetchone())
+        again = ours.post(posting)
+        assert isinstance(again, Accepted)
+        assert (again.hit, again.balance_yen) == (True, 899)
+        ours.close()
+
+
 def test_a_database_that_was_never_reached_moved_nothing(poster: Make, between: Wire, holder: Holder) -> None:
     ours, posting = poster(url=between.url), payment(holder, 100)
     between.lose_next_commit(then_stay_away=True)
