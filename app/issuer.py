@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from flask import current_app
 from sqlalchemy import CheckConstraint, func, select
@@ -20,6 +21,9 @@ class Issuer(Base):
     __tablename__ = "issuer"
     __table_args__ = (
         CheckConstraint("default_max_per_payment_yen > 0", name="default_max_per_payment_positive"),
+        CheckConstraint("default_max_per_day_yen > 0", name="default_max_per_day_positive"),
+        CheckConstraint("default_max_per_month_yen > 0", name="default_max_per_month_positive"),
+        CheckConstraint("step_up_yen >= 0", name="step_up_not_negative"),
         CheckConstraint("the_only_one", name="the_only_one"),
     )
 
@@ -29,6 +33,11 @@ class Issuer(Base):
     name_en: Mapped[str]
     default_max_per_payment_yen: Mapped[int] = mapped_column(
         comment="ceiling per payment offered on the consent page when a client asks for none"
+    )
+    default_max_per_day_yen: Mapped[int] = mapped_column(default=10_000, server_default="10000")
+    default_max_per_month_yen: Mapped[int] = mapped_column(default=50_000, server_default="50000")
+    step_up_yen: Mapped[int] = mapped_column(
+        default=10_000, server_default="10000", comment="a payment above this needs a fresh sign-in (RFC 9470)"
     )
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
@@ -45,6 +54,9 @@ class CurrentIssuer:
     name_ja: str
     name_en: str
     default_max_per_payment_yen: int
+    default_max_per_day_yen: int
+    default_max_per_month_yen: int
+    step_up_yen: int
 
     def name(self, locale: str) -> str:
         return self.name_en if locale == "en" else self.name_ja
@@ -58,8 +70,22 @@ def current_issuer() -> CurrentIssuer:
     return known
 
 
+def issuer_zone() -> ZoneInfo:
+    """The time zone in which the issuer's days and months begin."""
+    zone: ZoneInfo = current_app.extensions["kumiai.settings"].zone
+    return zone
+
+
 def _read() -> CurrentIssuer:
-    columns = (Issuer.id, Issuer.name_ja, Issuer.name_en, Issuer.default_max_per_payment_yen)
+    columns = (
+        Issuer.id,
+        Issuer.name_ja,
+        Issuer.name_en,
+        Issuer.default_max_per_payment_yen,
+        Issuer.default_max_per_day_yen,
+        Issuer.default_max_per_month_yen,
+        Issuer.step_up_yen,
+    )
     with autocommit().connect() as connection:
         row = connection.execute(select(*columns)).one_or_none()
     if row is None:

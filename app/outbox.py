@@ -1,8 +1,9 @@
-"""The outbox: what must leave the server (mail, SMS, later webhooks) is written in the transaction that causes it.
+"""The outbox: what must leave the server is written in the transaction that causes it.
 
-`emit` is called by services inside `transaction()`; `kumiai worker` leases rows with FOR UPDATE SKIP LOCKED,
-delivers them, and blanks the payload. Payloads are sealed: they hold addresses and six-digit codes. Money is
-not in here; the ledger's own transactions, read by position, are the outbox for money.
+That is mail, SMS, word of a sign-out to clients, later webhooks. `emit` is called by services inside
+`transaction()`; `kumiai worker` leases rows with FOR UPDATE SKIP LOCKED, delivers them, and blanks the payload.
+Payloads are sealed: they hold addresses and six-digit codes. Money is not in here; the ledger's own transactions,
+read by position, are the outbox for money.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Outbox(Base):
 
     __tablename__ = "outbox"
     __table_args__ = (
-        CheckConstraint("topic IN ('mail', 'sms')", name="topic"),
+        CheckConstraint("topic IN ('mail', 'sms', 'logout')", name="topic"),
         CheckConstraint("state IN ('waiting', 'delivered', 'given_up')", name="state"),
         CheckConstraint("(state = 'waiting') = (payload_sealed IS NOT NULL)", name="payload_only_while_waiting"),
         Index("ix_outbox_due", "due_at", postgresql_where=text("state = 'waiting'")),

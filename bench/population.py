@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from app.wallet.postings import Charge
 MEMBERS = 10_000
 START_YEN = 1_000_000
 CLIENT_ID = "bench_app"
+MANDATE = {"max_per_payment_yen": 3_000, "max_per_day_yen": 10_000_000, "max_per_month_yen": 100_000_000}
 MONEY = "meal"
 SHOP = "canteen"
 
@@ -90,7 +92,7 @@ def _copy_grants(
         " allowed_shops) VALUES (%s, %s, '計測', 'Bench', 'web', %s, '{}', '{payment,balance}', %s)",
         [CLIENT_ID, issuer_id, b"-", [shop_id]],
     )
-    scopes, mandate = ["payment", "balance"], '{"type": "payment", "max_per_payment_yen": 3000}'
+    scopes, mandate = ["payment", "balance"], json.dumps(MANDATE | {"shops": [str(shop_id)]})
     with connection.cursor().copy(
         "COPY oauth_grant (id, issuer_id, member_id, client_id, scopes, mandate) FROM STDIN"
     ) as copy:

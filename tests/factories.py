@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
@@ -132,9 +133,10 @@ def oauth_client(
     scopes: Sequence[str] = ("openid", "profile", "email", "balance", "history", "payment", "offline_access"),
     redirect_uris: Sequence[str] | None = None,
     allowed_shops: Sequence[UUID] = (),
+    **registration: Any,
 ) -> RegisteredClient:
-    """A client of a profile; a till gets the scope `till` and no redirect URI."""
-    acts_for_members = bool(PROFILES[profile].response_types)
+    """A client of a profile; a till gets the scope `till` and no redirect URI. `fapi2` wants `jwks`."""
+    acts_for_members = PROFILES[profile].acts_for_members
     if redirect_uris is None:
         redirect_uris = ["https://app.example/callback"] if acts_for_members else []
     with transaction():
@@ -146,6 +148,7 @@ def oauth_client(
             scopes=scopes if acts_for_members else ["till"],
             redirect_uris=redirect_uris,
             allowed_shops=allowed_shops,
+            **registration,
         )
         return RegisteredClient(id=row.id, secret=secret, redirect_uris=tuple(redirect_uris))
 
@@ -162,11 +165,24 @@ def access_token(
     with transaction():
         if member_id is None:
             return tokens.issue_to_client(client=client, scopes=scopes).access_token
-        ceiling = max_per_payment_yen or current_issuer().default_max_per_payment_yen
-        mandate = Mandate(max_per_payment_yen=ceiling, shops=client.allowed_shops) if "payment" in scopes else None
+        mandate = Mandate(
+            max_per_payment_yen=max_per_payment_yen or current_issuer().default_max_per_payment_yen,
+            max_per_day_yen=current_issuer().default_max_per_day_yen,
+            max_per_month_yen=current_issuer().default_max_per_month_yen,
+            shops=client.allowed_shops,
+        )
         grant = grants_service.allow(
-            member_id=member_id, client_id=client_id, scopes=scopes, mandate=mandate, controls=GrantControls()
+            member_id=member_id,
+            client_id=client_id,
+            scopes=scopes,
+            mandate=mandate if "payment" in scopes else None,
+            controls=GrantControls(),
         )
         return tokens.issue_to_member(
-            client=client, grant_id=grant.id, family_id=new_id(), scopes=scopes, auth_time=clock.now()
+            client=client,
+            grant_id=grant.id,
+            family_id=new_id(),
+            scopes=scopes,
+            auth_time=clock.now(),
+            controls=GrantControls(),
         ).access_token

@@ -21,6 +21,7 @@ class Member(Base):
         CheckConstraint("email = lower(email)", name="email_lower_case"),
         CheckConstraint("status IN ('active', 'suspended', 'closed')", name="status"),
         CheckConstraint("locale IN ('ja', 'en')", name="locale"),
+        CheckConstraint("phone_number ~ '^[+][1-9][0-9]{6,14}$'", name="phone_number_e164"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
@@ -29,6 +30,7 @@ class Member(Base):
     password_hash: Mapped[str] = mapped_column(comment="argon2id, with its parameters")
     family_name: Mapped[str]
     given_name: Mapped[str]
+    phone_number: Mapped[str | None] = mapped_column(comment="E.164, once it was confirmed by a code")
     locale: Mapped[str] = mapped_column(default="ja", server_default="ja")
     status: Mapped[str] = mapped_column(default="active", server_default="active")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -45,6 +47,9 @@ class MemberSession(Base):
     __table_args__ = (Index(None, "member_id"), Index(None, "expires_at"))
 
     secret_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = mapped_column(
+        default=new_id, server_default=func.gen_random_uuid(), unique=True, comment="what clients may know of it (sid)"
+    )
     member_id: Mapped[UUID] = mapped_column(ForeignKey("member.id"))
     auth_time: Mapped[datetime] = mapped_column(comment="when password and code were last given (OIDC auth_time)")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from authlib.oauth2.rfc6749 import ClientMixin
@@ -31,9 +32,12 @@ class Client(ClientMixin):  # type: ignore[misc]  # Authlib ships no types
     name_en: str
     profile_name: str
     secret_hash: bytes | None
+    jwks: dict[str, Any] | None
     redirect_uris: tuple[str, ...]
+    post_logout_redirect_uris: tuple[str, ...]
     scopes: frozenset[str]
     allowed_shops: tuple[UUID, ...]
+    id_token_alg: str
 
     @property
     def profile(self) -> Profile:
@@ -63,7 +67,7 @@ class Client(ClientMixin):  # type: ignore[misc]  # Authlib ships no types
 
     def identified_at(self, redirect_uri: str) -> bool:
         """Whether only this program can have the code sent there: it needs a secret for it, or the place is its own."""
-        return self.profile.has_secret or redirects.belongs_to_one_program(redirect_uri)
+        return self.profile.confidential or redirects.belongs_to_one_program(redirect_uri)
 
     def check_client_secret(self, client_secret: str) -> bool:
         return self.secret_hash is not None and same(secret_hash(client_secret), self.secret_hash)
@@ -88,9 +92,12 @@ def find_client(client_id: str | None) -> Client | None:
         OAuthClient.name_en,
         OAuthClient.profile,
         OAuthClient.secret_hash,
+        OAuthClient.jwks,
         OAuthClient.redirect_uris,
+        OAuthClient.post_logout_redirect_uris,
         OAuthClient.scopes,
         OAuthClient.allowed_shops,
+        OAuthClient.id_token_alg,
     )
     statement = select(*columns).where(OAuthClient.id == client_id, OAuthClient.status == "active")
     with autocommit().connect() as connection:
@@ -103,9 +110,12 @@ def find_client(client_id: str | None) -> Client | None:
         name_en=row.name_en,
         profile_name=row.profile,
         secret_hash=row.secret_hash,
+        jwks=row.jwks,
         redirect_uris=tuple(row.redirect_uris),
+        post_logout_redirect_uris=tuple(row.post_logout_redirect_uris),
         scopes=frozenset(row.scopes),
         allowed_shops=tuple(row.allowed_shops),
+        id_token_alg=row.id_token_alg,
     )
 
 
@@ -118,15 +128,21 @@ def register_client(
     scopes: Sequence[str],
     redirect_uris: Sequence[str] = (),
     allowed_shops: Sequence[UUID] = (),
+    jwks: dict[str, Any] | None = None,
+    post_logout_redirect_uris: Sequence[str] = (),
+    backchannel_logout_uri: str | None = None,
+    id_token_alg: str = "ES256",  # noqa: S107  # the name of an algorithm
 ) -> tuple[OAuthClient, str | None]:
-    """Add a client of this server's issuer; returns its row and its secret (None for public clients).
+    """Add a client of this server's issuer; returns its row and its secret (None for one with keys, or public).
 
     The secret is shown this once: only its hash is kept. `scopes` is the most the client can ever be given,
-    `allowed_shops` the shops it may take payments for. Runs in the caller's transaction.
+    `allowed_shops` the shops it may take payments for, `jwks` its public keys where it signs assertions instead of
+    using a secret. Runs in the caller's transaction.
     Raises InvalidClientMetadata naming the field (RFC 7591 section 3.2.2).
     """
-    _check_metadata(client_id=client_id, profile=profile, scopes=scopes, redirect_uris=redirect_uris)
-    secret = new_secret("kcs_") if PROFILES[profile].has_secret else None
+    _check_metadata(client_id=client_id, profile=profile, scopes=scopes, redirect_uris=redirect_uris, jwks=jwks)
+    has_secret = PROFILES[profile].confidential and jwks is None
+    secret = new_secret("kcs_") if has_secret else None
     client = OAuthClient(
         id=client_id,
         issuer_id=current_issuer().id,
@@ -137,21 +153,34 @@ def register_client(
         redirect_uris=list(redirect_uris),
         scopes=list(in_order(scopes)),
         allowed_shops=list(allowed_shops),
+        jwks=jwks,
+        post_logout_redirect_uris=list(post_logout_redirect_uris),
+        backchannel_logout_uri=backchannel_logout_uri,
+        id_token_alg=id_token_alg,
     )
     session().add(client)
     session().flush()
     return client, secret
 
 
-def _check_metadata(*, client_id: str, profile: str, scopes: Sequence[str], redirect_uris: Sequence[str]) -> None:
+def _check_metadata(
+    *,
+    client_id: str,
+    profile: str,
+    scopes: Sequence[str],
+    redirect_uris: Sequence[str],
+    jwks: dict[str, Any] | None,
+) -> None:
     if not _ID.fullmatch(client_id):
         raise InvalidClientMetadata(field="client_id")
     if profile not in PROFILES:
         raise InvalidClientMetadata(field="profile")
     if not SCOPES.keys() >= set(scopes):
         raise InvalidClientMetadata(field="scopes")
-    asks_members = bool(PROFILES[profile].response_types)
-    if bool(redirect_uris) != asks_members or not all(
+    if bool(redirect_uris) != PROFILES[profile].acts_for_members or not all(
         redirects.registrable(uri, profile=profile) for uri in redirect_uris
     ):
         raise InvalidClientMetadata(field="redirect_uris")
+    methods = PROFILES[profile].auth_methods
+    if (jwks is None and methods == {"private_key_jwt"}) or (jwks is not None and "private_key_jwt" not in methods):
+        raise InvalidClientMetadata(field="jwks")

@@ -109,8 +109,13 @@ def redeem(code: str, *, client_id: str, redirect_uri: str, verifier: str) -> Re
     )
 
 
-def _answers(verifier: str, challenge: str) -> bool:
-    """Whether the verifier is well-formed and its S256 transform is the challenge (RFC 7636 section 4.6)."""
+def _answers(verifier: str, challenge: str | None) -> bool:
+    """Whether the verifier is well-formed and its S256 transform is the challenge (RFC 7636 section 4.6).
+
+    A verifier to a code that was asked for without a challenge is a downgrade (RFC 9700 section 2.1.1).
+    """
+    if challenge is None:
+        return not verifier
     if not _VERIFIER.fullmatch(verifier):
         return False
     return same(create_s256_code_challenge(verifier).encode(), challenge.encode())

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
+from app.issuer import CurrentIssuer
 from app.oauth.authorization_request import Ask
 from app.oauth.clients import Client
 from app.oauth.errors import InvalidCeiling, ShopsChanged
@@ -24,6 +25,8 @@ class Plan:
     in_words: tuple[str, ...]
     ceiling_yen: int
     """The highest ceiling per payment the member can give: what the client asks, else the issuer's default."""
+    max_per_day_yen: int
+    max_per_month_yen: int
     shops: tuple[UUID, ...]
 
     @property
@@ -31,7 +34,7 @@ class Plan:
         return bool(self.identity or self.boxes or self.in_words)
 
 
-def plan(*, ask: Ask, client: Client, given: Given, default_ceiling_yen: int) -> Plan:
+def plan(*, ask: Ask, client: Client, given: Given, issuer: CurrentIssuer) -> Plan:
     """What to ask the member, given what they allow the client already."""
     before = ask.scopes & given.scopes
     new = ask.scopes - before
@@ -42,7 +45,9 @@ def plan(*, ask: Ask, client: Client, given: Given, default_ceiling_yen: int) ->
         identity=of_kind(new, Consent.IDENTITY),
         boxes=of_kind(new, Consent.BOX),
         in_words=of_kind(new, Consent.WORDS),
-        ceiling_yen=ask.ceiling_yen or default_ceiling_yen,
+        ceiling_yen=ask.ceiling_yen or issuer.default_max_per_payment_yen,
+        max_per_day_yen=issuer.default_max_per_day_yen,
+        max_per_month_yen=issuer.default_max_per_month_yen,
         shops=client.allowed_shops,
     )
 
@@ -80,4 +85,9 @@ def mandate(plan: Plan, *, typed_yen: int, shops_shown: Collection[str]) -> Mand
     shops = tuple(shop for shop in plan.shops if str(shop) in shops_shown)
     if not shops:
         raise ShopsChanged
-    return Mandate(max_per_payment_yen=typed_yen, shops=shops)
+    return Mandate(
+        max_per_payment_yen=typed_yen,
+        max_per_day_yen=plan.max_per_day_yen,
+        max_per_month_yen=plan.max_per_month_yen,
+        shops=shops,
+    )

@@ -81,6 +81,7 @@ class Code(grants.AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib ship
             family_id=code.family_id,
             scopes=code.scopes,
             auth_time=code.auth_time,
+            controls=self.server.controls,
         ).as_answer()
 
     def delete_authorization_code(self, authorization_code: codes.Redeemed) -> None:
@@ -104,6 +105,7 @@ class Refresh(grants.RefreshTokenGrant):  # type: ignore[misc]  # Authlib ships 
             client=self.request.client,
             scopes=scope.split(),
             key=self.server.settings.secret_key,
+            controls=self.server.controls,
         ).as_answer()
 
     def revoke_old_credential(self, refresh_token: tokens.Presented) -> None:

@@ -41,7 +41,7 @@ def given(*, member_id: UUID, client_id: str) -> Given:
         row = connection.execute(statement).one_or_none()
     if row is None:
         return Given(scopes=frozenset(), mandate=None)
-    return Given(scopes=frozenset(row.scopes), mandate=row.mandate and Mandate.from_detail(row.mandate))
+    return Given(scopes=frozenset(row.scopes), mandate=row.mandate and Mandate.from_stored(row.mandate))
 
 
 def allow(
@@ -54,7 +54,7 @@ def allow(
     grant = _living_row(member_id=member_id, client_id=client_id)
     grant.scopes = list(in_order({*grant.scopes, *scopes}))
     if mandate is not None:
-        grant.mandate = mandate.as_detail()
+        grant.mandate = mandate.stored()
     session().flush()
     if mandate is not None:
         controls.grant_changed(grant_id=grant.id, mandate=mandate)

@@ -15,15 +15,16 @@ CLAIMS = {
     "openid": ("sub",),
     "profile": ("name", "family_name", "given_name", "locale"),
     "email": ("email", "email_verified"),
+    "phone": ("phone_number", "phone_number_verified"),
 }
 
 
 def claims(member_id: UUID, scopes: Collection[str]) -> dict[str, Any]:
-    """The claims these scopes give. One read.
+    """The claims these scopes give, as far as they are known. One read.
 
     An address is verified by its use: nobody signs in, so nobody consents, without the code mailed to it.
     """
-    statement = select(Member.email, Member.family_name, Member.given_name, Member.locale)
+    statement = select(Member.email, Member.family_name, Member.given_name, Member.locale, Member.phone_number)
     with autocommit().connect() as connection:
         row = connection.execute(statement.where(Member.id == member_id)).one()
     known = {
@@ -35,4 +36,7 @@ def claims(member_id: UUID, scopes: Collection[str]) -> dict[str, Any]:
         "email": row.email,
         "email_verified": True,
     }
-    return {name: known[name] for scope, names in CLAIMS.items() if scope in scopes for name in names}
+    if row.phone_number is not None:
+        known |= {"phone_number": row.phone_number, "phone_number_verified": True}
+    claimed = (name for scope, names in CLAIMS.items() if scope in scopes for name in names)
+    return {name: known[name] for name in claimed if name in known}

@@ -91,8 +91,7 @@ def _visit(oauth_request: OAuthRequest) -> _Visit:
     member = _signed_in(grant)
     client: Client = oauth_request.client
     given = grants_service.given(member_id=member.id, client_id=client.id)
-    default_yen = current_issuer().default_max_per_payment_yen
-    plan = consent.plan(ask=grant.ask, client=client, given=given, default_ceiling_yen=default_yen)
+    plan = consent.plan(ask=grant.ask, client=client, given=given, issuer=current_issuer())
     return _Visit(grant=grant, client=client, member=member, given=given, plan=plan)
 
 

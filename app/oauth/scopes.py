@@ -1,7 +1,4 @@
-"""Scopes (権限): what each lets an app do is in the translations (`oauth.scope.<name>`); how it is asked, here.
-
-A scope stands in this table from the day something answers to it.
-"""
+"""Scopes (権限): what each lets an app do is in the translations (`oauth.scope.<name>`); how it is asked, here."""
 
 from __future__ import annotations
 
@@ -22,11 +19,21 @@ SCOPES: dict[str, Consent] = {
     "openid": Consent.IDENTITY,
     "profile": Consent.IDENTITY,
     "email": Consent.IDENTITY,
+    "phone": Consent.IDENTITY,
     "balance": Consent.BOX,
     "history": Consent.BOX,
     "payment": Consent.BOX,
+    "charge": Consent.BOX,
+    "move": Consent.BOX,
+    "card": Consent.BOX,
+    "suspend": Consent.BOX,
     "offline_access": Consent.WORDS,
     "till": Consent.NONE,
+    "till:refund": Consent.NONE,
+    "till:charge": Consent.NONE,
+    "shop:read": Consent.NONE,
+    "shop:refund": Consent.NONE,
+    "webhook": Consent.NONE,
 }
 
 

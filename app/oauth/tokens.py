@@ -25,8 +25,10 @@ from app.db import session
 from app.ids import keyed_hash, new_id, new_secret, secret_hash
 from app.oauth import grants_service
 from app.oauth.clients import Client
+from app.oauth.details import payment_detail
 from app.oauth.errors import GrantBurnt, InvalidGrant, InvalidScope
 from app.oauth.models import OAuthGrant, OAuthToken
+from app.oauth.ports import Mandate, SpendControls
 from app.oauth.scopes import in_order
 
 ACCESS_LIFE = timedelta(minutes=10)
@@ -76,7 +78,13 @@ class Presented(TokenMixin):  # type: ignore[misc]  # Authlib ships no types
 
 
 def issue_to_member(
-    *, client: Client, grant_id: UUID, family_id: UUID, scopes: Collection[str], auth_time: datetime
+    *,
+    client: Client,
+    grant_id: UUID,
+    family_id: UUID,
+    scopes: Collection[str],
+    auth_time: datetime,
+    controls: SpendControls,
 ) -> Issued:
     """The first tokens of a redeemed code. A refresh token comes with `offline_access`. Raises InvalidGrant."""
     grant = grants_service.lock_living(grant_id)
@@ -89,7 +97,7 @@ def issue_to_member(
     if "offline_access" in effective and client.check_grant_type("refresh_token"):
         refresh = new_secret("krt_")
         _save_refresh(refresh, origin=origin, scopes=effective)
-    return _issued(access, refresh, expires_in_s=expires_in_s, scopes=effective, grant=grant)
+    return _issued(access, refresh, expires_in_s=expires_in_s, scopes=effective, grant=grant, controls=controls)
 
 
 def issue_to_client(*, client: Client, scopes: Collection[str]) -> Issued:
@@ -118,7 +126,9 @@ def open_refresh(secret: str, *, client_id: str, key: bytes) -> Presented:
     return Presented(secret=secret, row=row, grant=grant)
 
 
-def rotate(presented: Presented, *, client: Client, scopes: Collection[str], key: bytes) -> Issued:
+def rotate(
+    presented: Presented, *, client: Client, scopes: Collection[str], key: bytes, controls: SpendControls
+) -> Issued:
     """Spend a refresh token: its successor and an access token for `scopes`, the same each time within the grace."""
     effective = _effective(scopes, client=client, grant=presented.grant)
     asked = f"{presented.secret} {' '.join(effective)}"
@@ -129,7 +139,9 @@ def rotate(presented: Presented, *, client: Client, scopes: Collection[str], key
         # RFC 6749 section 6: narrowing one access token does not narrow the refresh token
         _save_refresh(refresh, origin=presented.row, scopes=presented.row.scopes)
     expires_in_s = _save_access(access, origin=presented.row, scopes=effective)
-    return _issued(access, refresh, expires_in_s=expires_in_s, scopes=effective, grant=presented.grant)
+    return _issued(
+        access, refresh, expires_in_s=expires_in_s, scopes=effective, grant=presented.grant, controls=controls
+    )
 
 
 def find(secret: str) -> OAuthToken | None:
@@ -179,18 +191,25 @@ def _effective(scopes: Collection[str], *, client: Client, grant: OAuthGrant) ->
 
 
 def _issued(
-    access: str, refresh: str | None, *, expires_in_s: int, scopes: tuple[str, ...], grant: OAuthGrant
+    access: str,
+    refresh: str | None,
+    *,
+    expires_in_s: int,
+    scopes: tuple[str, ...],
+    grant: OAuthGrant,
+    controls: SpendControls,
 ) -> Issued:
     now = clock.now()
     if grant.last_used_at is None or now - grant.last_used_at > _USE_IS_WRITTEN_EVERY:
         grant.last_used_at = now
     session().flush()
+    mandate = Mandate.from_stored(grant.mandate) if grant.mandate and "payment" in scopes else None
     return Issued(
         access_token=access,
         refresh_token=refresh,
         expires_in_s=expires_in_s,
         scopes=scopes,
-        authorization_details=(grant.mandate,) if grant.mandate and "payment" in scopes else (),
+        authorization_details=(payment_detail(mandate, controls=controls),) if mandate else (),
     )
 
 

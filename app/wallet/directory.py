@@ -65,6 +65,11 @@ def money_by_id(money_id: int) -> MoneyEntry:
     return _current().monies_by_id.get(money_id) or _current(fresh=True).monies_by_id[money_id]
 
 
+def monies() -> list[MoneyEntry]:
+    """The issuer's monies, in their order on pages."""
+    return list(_current().monies.values())
+
+
 def shop(code: str) -> ShopEntry | None:
     """The shop of this code, or None."""
     return _current().shops.get(code) or _current(fresh=True).shops.get(code)

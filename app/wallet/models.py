@@ -254,6 +254,9 @@ class SpendControl(Base):
         CheckConstraint("kind IN ('grant', 'card', 'terminal')", name="kind"),
         CheckConstraint("status IN ('active', 'revoked', 'lost')", name="status"),
         CheckConstraint("max_per_payment_yen > 0", name="max_per_payment_positive"),
+        CheckConstraint("max_per_day_yen > 0", name="max_per_day_positive"),
+        CheckConstraint("max_per_month_yen > 0", name="max_per_month_positive"),
+        CheckConstraint("spent_day_yen >= 0 AND spent_month_yen >= spent_day_yen", name="month_holds_day"),
         {"postgresql_with": {"fillfactor": 50}},
     )
 
@@ -264,3 +267,9 @@ class SpendControl(Base):
     max_per_payment_yen: Mapped[int | None] = mapped_column(BigInteger, comment="null: no ceiling of its own")
     monies: Mapped[list[str] | None] = mapped_column(comment="codes it may spend; null: any")
     shops: Mapped[list[UUID] | None] = mapped_column(comment="shops it may pay; null: any")
+    max_per_day_yen: Mapped[int | None] = mapped_column(BigInteger)
+    max_per_month_yen: Mapped[int | None] = mapped_column(BigInteger)
+    valid_until: Mapped[date | None] = mapped_column(comment="the last day it may spend, in the issuer's time zone")
+    spent_on: Mapped[date | None] = mapped_column(comment="the day its sums are of, in the issuer's time zone")
+    spent_day_yen: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    spent_month_yen: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")

@@ -7,14 +7,17 @@ decided after its commit.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from uuid import UUID
 
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from app import clock
 from app.db import autocommit, session
-from app.issuer import current_issuer
-from app.oauth.ports import Mandate
+from app.issuer import current_issuer, issuer_zone
+from app.oauth.ports import Mandate, Usage
+from app.wallet import directory
 from app.wallet.models import Shop, SpendControl
 
 
@@ -23,14 +26,20 @@ def put_control(
     control_id: UUID,
     kind: str,
     max_per_payment_yen: int | None = None,
+    max_per_day_yen: int | None = None,
+    max_per_month_yen: int | None = None,
+    valid_until: date | None = None,
     monies: Sequence[str] | None = None,
     shops: Sequence[UUID] | None = None,
 ) -> None:
-    """Write the control of a grant, card or terminal, active, replacing what it said before."""
+    """Write the control of a grant, card or terminal, active, replacing what it said before but not what was spent."""
     values = {
         "kind": kind,
         "status": "active",
         "max_per_payment_yen": max_per_payment_yen,
+        "max_per_day_yen": max_per_day_yen,
+        "max_per_month_yen": max_per_month_yen,
+        "valid_until": valid_until,
         "monies": None if monies is None else list(monies),
         "shops": None if shops is None else list(shops),
     }
@@ -52,6 +61,35 @@ class GrantControls:
         with autocommit().connect() as connection:
             return list(connection.scalars(select(name).where(Shop.id.in_(ids)).order_by(Shop.code)))
 
+    def shop_code(self, shop_id: UUID) -> str:
+        """What a shop is called in the API."""
+        return directory.shop_by_id(shop_id).code
+
+    def shop_id(self, code: str) -> UUID | None:
+        """The shop of that code, or None."""
+        found = directory.shop(code)
+        return None if found is None else found.id
+
+    def monies(self, locale: str) -> dict[str, str]:
+        """The issuer's monies: code to name, in their order on pages."""
+        return {money.code: money.view(locale)["name"] for money in directory.monies()}
+
+    def usage(self, grant_ids: Sequence[UUID]) -> dict[UUID, Usage]:
+        """How much of each grant's mandate is used; grants that never could pay are left out."""
+        columns = (SpendControl.id, SpendControl.spent_on, SpendControl.spent_day_yen, SpendControl.spent_month_yen)
+        with autocommit().connect() as connection:
+            rows = connection.execute(select(*columns).where(SpendControl.id.in_(grant_ids))).all()
+        today = clock.now().astimezone(issuer_zone()).date()
+        return {
+            row.id: Usage(
+                day_yen=row.spent_day_yen if row.spent_on == today else 0,
+                month_yen=row.spent_month_yen
+                if row.spent_on and row.spent_on.replace(day=1) == today.replace(day=1)
+                else 0,
+            )
+            for row in rows
+        }
+
     def grant_changed(self, *, grant_id: UUID, mandate: Mandate | None) -> None:
         """Let a grant spend within `mandate`, or (None) no more at all."""
         if mandate is None:
@@ -61,5 +99,9 @@ class GrantControls:
             control_id=grant_id,
             kind="grant",
             max_per_payment_yen=mandate.max_per_payment_yen,
+            max_per_day_yen=mandate.max_per_day_yen,
+            max_per_month_yen=mandate.max_per_month_yen,
+            valid_until=mandate.until,
+            monies=mandate.monies,
             shops=mandate.shops,
         )

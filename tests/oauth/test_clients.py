@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from joserfc.jwk import ECKey
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
@@ -14,7 +15,6 @@ from app.db import transaction
 from app.ids import secret_hash
 from app.oauth.clients import find_client, register_client
 from app.oauth.errors import InvalidClientMetadata
-from app.oauth.models import PROFILES as PROFILES_IN_THE_DATABASE
 from app.oauth.profiles import PROFILES
 
 GOOD: dict[str, Any] = {
@@ -89,16 +89,22 @@ def test_a_till_has_no_redirect_uri(app: Flask) -> None:
         register_client(**{**GOOD, "profile": "till", "scopes": ["till"]})
 
 
+KEYS = {"keys": [ECKey.generate_key("P-256").as_dict(private=False)]}
+
+
 @pytest.mark.parametrize("profile", PROFILES)
 def test_the_secret_is_shown_once_and_kept_as_a_hash(app: Flask, profile: str, rows: Callable[..., list[Any]]) -> None:
     client_id = f"profile_{profile}"
-    uris = GOOD["redirect_uris"] if PROFILES[profile].response_types else []
+    uris = GOOD["redirect_uris"] if PROFILES[profile].acts_for_members else []
+    jwks = KEYS if profile == "fapi2" else None
     with app.app_context(), transaction():
-        row, secret = register_client(**{**GOOD, "client_id": client_id, "profile": profile, "redirect_uris": uris})
+        row, secret = register_client(
+            **{**GOOD, "client_id": client_id, "profile": profile, "redirect_uris": uris, "jwks": jwks}
+        )
         assert row.id == client_id
 
     stored = rows("SELECT secret_hash FROM oauth_client WHERE id = :id", id=client_id)[0][0]
-    if profile in ("native", "spa"):
+    if profile in ("native", "spa", "fapi2"):
         assert secret is stored is None
     else:
         assert secret is not None
@@ -106,8 +112,11 @@ def test_the_secret_is_shown_once_and_kept_as_a_hash(app: Flask, profile: str, r
         assert stored == secret_hash(secret)
 
 
-def test_the_database_knows_the_same_profiles() -> None:
-    assert set(PROFILES_IN_THE_DATABASE) == set(PROFILES)
+@pytest.mark.parametrize(("profile", "jwks"), [("fapi2", None), ("native", KEYS), ("spa", KEYS), ("oidc_basic", KEYS)])
+def test_keys_where_the_profile_has_assertions_and_nowhere_else(app: Flask, profile: str, jwks: Any) -> None:
+    with app.app_context(), pytest.raises(InvalidClientMetadata) as refusal, transaction():
+        register_client(**{**GOOD, "profile": profile, "jwks": jwks})
+    assert refusal.value.detail == {"field": "jwks"}
 
 
 def test_the_database_refuses_an_id_like_a_members(app: Flask, third_party: Any) -> None:

@@ -1,0 +1,316 @@
+"""The whole authorization server: PAR, DPoP, devices, registration, logout, key rotation, ceilings per day and month."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "0006"
+down_revision = "0005"
+branch_labels = None
+depends_on = None
+
+
+CHECKS = {
+    "issuer": {
+        "default_max_per_day_positive": "default_max_per_day_yen > 0",
+        "default_max_per_month_positive": "default_max_per_month_yen > 0",
+        "step_up_not_negative": "step_up_yen >= 0",
+    },
+    "member": {"phone_number_e164": "phone_number ~ '^[+][1-9][0-9]{6,14}$'"},
+    "oauth_client": {
+        "one_credential_unless_public": (
+            "num_nonnulls(secret_hash, jwks) = CASE WHEN profile IN ('native', 'spa') THEN 0 ELSE 1 END"
+        ),
+        "fapi2_has_keys": "profile <> 'fapi2' OR jwks IS NOT NULL",
+        "id_token_alg": "id_token_alg IN ('ES256', 'PS256', 'EdDSA')",
+    },
+    "spend_control": {
+        "max_per_day_positive": "max_per_day_yen > 0",
+        "max_per_month_positive": "max_per_month_yen > 0",
+        "month_holds_day": "spent_day_yen >= 0 AND spent_month_yen >= spent_day_yen",
+    },
+}
+"""New rules, by table."""
+
+WIDENED = {
+    ("oauth_client", "profile"): (
+        "profile IN ('web', 'native', 'spa', 'service', 'till')",
+        "profile IN ('web', 'native', 'spa', 'service', 'till', 'fapi2', 'oidc_basic')",
+    ),
+    ("outbox", "topic"): ("topic IN ('mail', 'sms')", "topic IN ('mail', 'sms', 'logout')"),
+    ("signing_key", "alg"): ("alg IN ('ES256')", "alg IN ('ES256', 'PS256', 'EdDSA')"),
+}
+"""Rules that admit more than before: as they were, as they are."""
+
+CREDENTIAL_RULE_BEFORE = "(secret_hash IS NULL) = (profile IN ('native', 'spa'))"
+
+
+def upgrade() -> None:
+    op.create_table(
+        "oauth_proof_seen",
+        sa.Column("proof_hash", sa.LargeBinary(), nullable=False, comment="SHA-256 of whose proof it is, and its jti"),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False, comment="when the proof itself is too old"),
+        sa.PrimaryKeyConstraint("proof_hash", name=op.f("pk_oauth_proof_seen")),
+    )
+    op.create_index(op.f("ix_oauth_proof_seen_expires_at"), "oauth_proof_seen", ["expires_at"], unique=False)
+    op.create_table(
+        "oauth_initial_access_token",
+        sa.Column("token_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("issuer_id", sa.Uuid(), nullable=False),
+        sa.Column("note", sa.Text(), nullable=False, comment="whom it was given to"),
+        sa.Column("profiles", sa.ARRAY(sa.Text()), nullable=False, comment="the kinds of client it may register"),
+        sa.Column("scopes", sa.ARRAY(sa.Text()), nullable=False, comment="the most such a client may ever be given"),
+        sa.Column("uses_left", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["issuer_id"], ["issuer.id"], name=op.f("fk_oauth_initial_access_token_issuer_id")),
+        sa.PrimaryKeyConstraint("token_hash", name=op.f("pk_oauth_initial_access_token")),
+    )
+    op.create_table(
+        "oauth_device",
+        sa.Column("device_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("user_code_hash", sa.LargeBinary(), nullable=False, comment="keyed hash: user codes can be guessed"),
+        sa.Column("client_id", sa.Text(), nullable=False),
+        sa.Column("scopes", sa.ARRAY(sa.Text()), nullable=False, comment="as asked; once approved, as given"),
+        sa.Column(
+            "detail",
+            postgresql.JSONB(none_as_null=True, astext_type=sa.Text()),
+            nullable=True,
+            comment="the authorization detail of type payment that was asked for",
+        ),
+        sa.Column("status", sa.Text(), server_default="pending", nullable=False),
+        sa.Column("family_id", sa.Uuid(), nullable=False, comment="of the tokens it becomes"),
+        sa.Column("grant_id", sa.Uuid(), nullable=True),
+        sa.Column("member_id", sa.Uuid(), nullable=True),
+        sa.Column("auth_time", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("session_id", sa.Uuid(), nullable=True),
+        sa.Column("interval_s", sa.Integer(), server_default="5", nullable=False),
+        sa.Column("polled_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint(
+            "(status = 'approved') = (grant_id IS NOT NULL) AND (status = 'approved') = (member_id IS NOT NULL) AND (status = 'approved') = (auth_time IS NOT NULL)",
+            name=op.f("ck_oauth_device_approved_by_a_member"),
+        ),
+        sa.CheckConstraint("status IN ('pending', 'approved', 'denied')", name=op.f("ck_oauth_device_status")),
+        sa.ForeignKeyConstraint(["client_id"], ["oauth_client.id"], name=op.f("fk_oauth_device_client_id")),
+        sa.ForeignKeyConstraint(["grant_id"], ["oauth_grant.id"], name=op.f("fk_oauth_device_grant_id")),
+        sa.ForeignKeyConstraint(["member_id"], ["member.id"], name=op.f("fk_oauth_device_member_id")),
+        sa.PrimaryKeyConstraint("device_hash", name=op.f("pk_oauth_device")),
+        sa.UniqueConstraint("user_code_hash", name=op.f("uq_oauth_device_user_code_hash")),
+    )
+    op.create_index(op.f("ix_oauth_device_expires_at"), "oauth_device", ["expires_at"], unique=False)
+    op.create_table(
+        "oauth_pushed_request",
+        sa.Column("request_hash", sa.LargeBinary(), nullable=False, comment="SHA-256 of the request_uri"),
+        sa.Column("client_id", sa.Text(), nullable=False),
+        sa.Column(
+            "parameters",
+            postgresql.JSONB(astext_type=sa.Text()),
+            nullable=False,
+            comment="as they were pushed, without the client's credentials",
+        ),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("family_id", sa.Uuid(), nullable=True, comment="of the tokens it became; null if it was denied"),
+        sa.Column("grant_id", sa.Uuid(), nullable=True),
+        sa.ForeignKeyConstraint(["client_id"], ["oauth_client.id"], name=op.f("fk_oauth_pushed_request_client_id")),
+        sa.ForeignKeyConstraint(["grant_id"], ["oauth_grant.id"], name=op.f("fk_oauth_pushed_request_grant_id")),
+        sa.PrimaryKeyConstraint("request_hash", name=op.f("pk_oauth_pushed_request")),
+    )
+    op.create_index(op.f("ix_oauth_pushed_request_expires_at"), "oauth_pushed_request", ["expires_at"], unique=False)
+    op.add_column(
+        "issuer", sa.Column("default_max_per_month_yen", sa.Integer(), server_default="50000", nullable=False)
+    )
+    op.add_column(
+        "issuer",
+        sa.Column(
+            "step_up_yen",
+            sa.Integer(),
+            server_default="10000",
+            nullable=False,
+            comment="a payment above this needs a fresh sign-in (RFC 9470)",
+        ),
+    )
+    op.add_column(
+        "member", sa.Column("phone_number", sa.Text(), nullable=True, comment="E.164, once it was confirmed by a code")
+    )
+    op.add_column(
+        "member_session",
+        sa.Column(
+            "id",
+            sa.Uuid(),
+            server_default=sa.text("gen_random_uuid()"),
+            nullable=False,
+            comment="what clients may know of it (sid)",
+        ),
+    )
+    op.create_unique_constraint(op.f("uq_member_session_id"), "member_session", ["id"])
+    op.create_table(
+        "oauth_session_client",
+        sa.Column("session_id", sa.Uuid(), nullable=False),
+        sa.Column("client_id", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["client_id"], ["oauth_client.id"], name=op.f("fk_oauth_session_client_client_id")),
+        sa.ForeignKeyConstraint(
+            ["session_id"], ["member_session.id"], name=op.f("fk_oauth_session_client_session_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("session_id", "client_id", name=op.f("pk_oauth_session_client")),
+    )
+    op.add_column("issuer", sa.Column("default_max_per_day_yen", sa.Integer(), server_default="10000", nullable=False))
+    op.add_column(
+        "oauth_client",
+        sa.Column(
+            "jwks",
+            postgresql.JSONB(none_as_null=True, astext_type=sa.Text()),
+            nullable=True,
+            comment="public keys that sign its assertions (private_key_jwt)",
+        ),
+    )
+    op.add_column(
+        "oauth_client",
+        sa.Column("post_logout_redirect_uris", sa.ARRAY(sa.Text()), server_default=sa.text("'{}'"), nullable=False),
+    )
+    op.add_column(
+        "oauth_client",
+        sa.Column("backchannel_logout_uri", sa.Text(), nullable=True, comment="told when a member it knows signs out"),
+    )
+    op.add_column("oauth_client", sa.Column("id_token_alg", sa.Text(), server_default="ES256", nullable=False))
+    op.add_column(
+        "oauth_client",
+        sa.Column(
+            "registration_hash",
+            sa.LargeBinary(),
+            nullable=True,
+            comment="SHA-256 of its registration access token (RFC 7592); null where the office registered it",
+        ),
+    )
+    op.alter_column(
+        "oauth_client",
+        "secret_hash",
+        existing_type=postgresql.BYTEA(),
+        comment="SHA-256; null for a client with keys or none",
+        existing_comment="SHA-256; null for public clients",
+        existing_nullable=True,
+    )
+    op.create_index(
+        op.f("ix_oauth_client_registration_hash"),
+        "oauth_client",
+        ["registration_hash"],
+        unique=True,
+        postgresql_where=sa.text("registration_hash IS NOT NULL"),
+    )
+    op.add_column(
+        "oauth_code",
+        sa.Column(
+            "session_id", sa.Uuid(), nullable=True, comment="the member's session it was given in: the ID token's sid"
+        ),
+    )
+    op.add_column(
+        "oauth_code",
+        sa.Column(
+            "dpop_jkt", sa.Text(), nullable=True, comment="the key its tokens must be bound to (RFC 9449 section 10)"
+        ),
+    )
+    op.alter_column(
+        "oauth_code",
+        "code_challenge",
+        existing_type=sa.TEXT(),
+        nullable=True,
+        comment="PKCE S256 (RFC 7636); null only of oidc_basic",
+        existing_comment="PKCE S256 (RFC 7636)",
+    )
+    op.add_column(
+        "oauth_token",
+        sa.Column("jkt", sa.Text(), nullable=True, comment="thumbprint of the key it is bound to (RFC 9449 section 6)"),
+    )
+    op.add_column(
+        "signing_key",
+        sa.Column("retired_at", sa.DateTime(timezone=True), nullable=True, comment="when it signed for the last time"),
+    )
+    op.create_index(
+        "uq_signing_key_next", "signing_key", ["alg"], unique=True, postgresql_where=sa.text("state = 'next'")
+    )
+    op.add_column("spend_control", sa.Column("max_per_day_yen", sa.BigInteger(), nullable=True))
+    op.add_column("spend_control", sa.Column("max_per_month_yen", sa.BigInteger(), nullable=True))
+    op.add_column(
+        "spend_control",
+        sa.Column(
+            "valid_until", sa.Date(), nullable=True, comment="the last day it may spend, in the issuer's time zone"
+        ),
+    )
+    op.add_column(
+        "spend_control",
+        sa.Column("spent_on", sa.Date(), nullable=True, comment="the day its sums are of, in the issuer's time zone"),
+    )
+    op.add_column("spend_control", sa.Column("spent_day_yen", sa.BigInteger(), server_default="0", nullable=False))
+    op.add_column("spend_control", sa.Column("spent_month_yen", sa.BigInteger(), server_default="0", nullable=False))
+    op.drop_constraint(op.f("ck_oauth_client_secret_unless_public"), "oauth_client")
+    for table, rules in CHECKS.items():
+        for name, rule in rules.items():
+            op.create_check_constraint(op.f(f"ck_{table}_{name}"), table, rule)
+    for (table, name), (_, rule) in WIDENED.items():
+        op.drop_constraint(op.f(f"ck_{table}_{name}"), table)
+        op.create_check_constraint(op.f(f"ck_{table}_{name}"), table, rule)
+
+
+def downgrade() -> None:
+    for (table, name), (rule, _) in WIDENED.items():
+        op.drop_constraint(op.f(f"ck_{table}_{name}"), table)
+        op.create_check_constraint(op.f(f"ck_{table}_{name}"), table, rule)
+    for table, rules in CHECKS.items():
+        for name in rules:
+            op.drop_constraint(op.f(f"ck_{table}_{name}"), table)
+    op.create_check_constraint(op.f("ck_oauth_client_secret_unless_public"), "oauth_client", CREDENTIAL_RULE_BEFORE)
+    op.drop_column("spend_control", "spent_month_yen")
+    op.drop_column("spend_control", "spent_day_yen")
+    op.drop_column("spend_control", "spent_on")
+    op.drop_column("spend_control", "valid_until")
+    op.drop_column("spend_control", "max_per_month_yen")
+    op.drop_column("spend_control", "max_per_day_yen")
+    op.drop_index("uq_signing_key_next", table_name="signing_key", postgresql_where=sa.text("state = 'next'"))
+    op.drop_column("signing_key", "retired_at")
+    op.drop_column("oauth_token", "jkt")
+    op.alter_column(
+        "oauth_code",
+        "code_challenge",
+        existing_type=sa.TEXT(),
+        nullable=False,
+        comment="PKCE S256 (RFC 7636)",
+        existing_comment="PKCE S256 (RFC 7636); null only of oidc_basic",
+    )
+    op.drop_column("oauth_code", "dpop_jkt")
+    op.drop_column("oauth_code", "session_id")
+    op.drop_index(
+        op.f("ix_oauth_client_registration_hash"),
+        table_name="oauth_client",
+        postgresql_where=sa.text("registration_hash IS NOT NULL"),
+    )
+    op.alter_column(
+        "oauth_client",
+        "secret_hash",
+        existing_type=postgresql.BYTEA(),
+        comment="SHA-256; null for public clients",
+        existing_comment="SHA-256; null for a client with keys or none",
+        existing_nullable=True,
+    )
+    op.drop_column("oauth_client", "registration_hash")
+    op.drop_column("oauth_client", "id_token_alg")
+    op.drop_column("oauth_client", "backchannel_logout_uri")
+    op.drop_column("oauth_client", "post_logout_redirect_uris")
+    op.drop_column("oauth_client", "jwks")
+    op.drop_table("oauth_session_client")
+    op.drop_constraint(op.f("uq_member_session_id"), "member_session", type_="unique")
+    op.drop_column("member_session", "id")
+    op.drop_column("member", "phone_number")
+    op.drop_column("issuer", "step_up_yen")
+    op.drop_column("issuer", "default_max_per_month_yen")
+    op.drop_column("issuer", "default_max_per_day_yen")
+    op.drop_index(op.f("ix_oauth_pushed_request_expires_at"), table_name="oauth_pushed_request")
+    op.drop_table("oauth_pushed_request")
+    op.drop_index(op.f("ix_oauth_device_expires_at"), table_name="oauth_device")
+    op.drop_table("oauth_device")
+    op.drop_table("oauth_initial_access_token")
+    op.drop_index(op.f("ix_oauth_proof_seen_expires_at"), table_name="oauth_proof_seen")
+    op.drop_table("oauth_proof_seen")
