@@ -14,21 +14,20 @@ from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6749 import AccessDeniedError
 from authlib.oidc.core.errors import ConsentRequiredError, LoginRequiredError
 from flask import Blueprint, abort, redirect, render_template, request
-from marshmallow import ValidationError
 from werkzeug.wrappers import Response
 
 from app.db import transaction
 from app.errors import DomainError
-from app.issuer import current_issuer
+from app.issuer import current_issuer, issuer_today
 from app.member.sessions import SignedIn, SignedInMember, current_member
-from app.oauth import consent, grants_service, redirects, sign_in_again
+from app.oauth import consent, grants_service, mandate_form, redirects, sign_in_again
 from app.oauth.clients import Client
-from app.oauth.errors import InvalidCeiling, ShopsChanged
+from app.oauth.errors import InvalidMandate, ShopsChanged
 from app.oauth.grant_types import Approval, Code
 from app.oauth.grants_service import Given
 from app.oauth.ports import Mandate
 from app.oauth.request import OAuthRequest, from_query
-from app.oauth.schemas import CeilingSchema, ConsentForm
+from app.oauth.schemas import ConsentForm
 from app.oauth.scopes import in_order
 from app.oauth.server import server
 from app.web.headers import allow_form_redirect_to
@@ -70,16 +69,16 @@ def authorize() -> Answer:
 @protected_by(SignedIn())
 def decide() -> Answer:
     oauth_request = from_query()
-    answer = ConsentForm().load({"decision": request.form.get("decision", ""), **_lists("permission", "shop")})
+    answer = ConsentForm().load({**request.form.to_dict(), "permission": request.form.getlist("permission")})
     ticked = frozenset(answer["permission"])
     try:
         visit = _visit(oauth_request)
         if answer["decision"] != "allow":
             raise AccessDeniedError(redirect_uri=visit.grant.redirect_uri)
-        return _allow(visit, ticked=ticked, mandate=_mandate(visit.plan, ticked, answer["shop"]))
+        return _allow(visit, ticked=ticked, mandate=_mandate(visit.plan, ticked))
     except OAuth2Error as error:
         return _back_to_client(oauth_request, error)
-    except (InvalidCeiling, ShopsChanged) as refusal:
+    except (InvalidMandate, ShopsChanged) as refusal:
         return _page(visit, ticked=ticked, refusal=refusal), refusal.status
 
 
@@ -91,7 +90,9 @@ def _visit(oauth_request: OAuthRequest) -> _Visit:
     member = _signed_in(grant)
     client: Client = oauth_request.client
     given = grants_service.given(member_id=member.id, client_id=client.id)
-    plan = consent.plan(ask=grant.ask, client=client, given=given, issuer=current_issuer())
+    plan = consent.plan(
+        ask=grant.ask, client=client, given=given, issuer=current_issuer(), today=issuer_today()
+    )
     return _Visit(grant=grant, client=client, member=member, given=given, plan=plan)
 
 
@@ -112,19 +113,11 @@ def _may_go_straight_through(visit: _Visit) -> bool:
     return identified and not visit.plan.asks_anything and "consent" not in visit.grant.ask.prompt
 
 
-def _lists(*names: str) -> dict[str, list[str]]:
-    return {name: request.form.getlist(name) for name in names}
-
-
-def _mandate(plan: consent.Plan, ticked: Collection[str], shops_shown: Collection[str]) -> Mandate | None:
-    """The limits of payment, if its box was there and ticked. Raises InvalidCeiling, ShopsChanged."""
+def _mandate(plan: consent.Plan, ticked: Collection[str]) -> Mandate | None:
+    """The limits of payment, if its box was there and ticked. Raises InvalidMandate, ShopsChanged."""
     if "payment" not in ticked or "payment" not in plan.boxes:
         return None
-    try:
-        typed = CeilingSchema().load(request.form.to_dict())
-    except ValidationError as error:
-        raise InvalidCeiling(max_yen=plan.ceiling_yen) from error
-    return consent.mandate(plan, typed_yen=int(typed["max_per_payment_yen"]), shops_shown=shops_shown)
+    return mandate_form.read(request.form, within=plan.offer, today=issuer_today())
 
 
 def _allow(visit: _Visit, *, ticked: Collection[str], mandate: Mandate | None) -> Response:
@@ -161,16 +154,28 @@ def _page(visit: _Visit, *, ticked: Collection[str], refusal: DomainError | None
         client_name=visit.client.name(current_locale()),
         issuer_name=current_issuer().name(current_locale()),
         member=visit.member,
-        shops=_shop_names(visit.plan.shops if "payment" in visit.plan.boxes else ()),
-        shops_before=_shop_names(visit.given.mandate.shops if visit.given.mandate else ()),
+        shops=_shops(visit.plan.offer if "payment" in visit.plan.boxes else None),
+        monies=_monies(visit.plan.offer),
+        before=_before(visit.given.mandate),
         plan=visit.plan,
         identity=[translate(f"oauth.scope.{scope}") for scope in visit.plan.identity],
         given=visit.given,
         ticked=ticked,
-        typed=request.form.get("max_per_payment_yen", visit.plan.ceiling_yen),
+        shown=mandate_form.shown(visit.plan.offer, request.form if isinstance(refusal, InvalidMandate) else None),
         refusal=refusal,
+        wrong=refusal.detail["fields"] if isinstance(refusal, InvalidMandate) else (),
+        today=issuer_today(),
     )
 
 
-def _shop_names(ids: Sequence[UUID]) -> list[str]:
-    return server().controls.shops(ids, current_locale()) if ids else []
+def _shops(mandate: Mandate | None) -> dict[str, str]:
+    """Shop id to name, in their order on pages."""
+    return server().controls.shops(mandate.shops, current_locale()) if mandate else {}
+
+
+def _monies(mandate: Mandate | None) -> dict[str, str]:
+    """Code to name of the monies it is bound to; none where it may be any."""
+    if mandate is None or mandate.monies is None:
+        return {}
+    names = server().controls.monies(current_locale())
+    return {code: name for code, name in names.items() if code in mandate.monies}
