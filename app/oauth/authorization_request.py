@@ -97,11 +97,22 @@ def _max_age(data: Mapping[str, str]) -> int | None:
 
 
 def _ceiling(data: Mapping[str, str], *, payment: bool) -> int | None:
-    """The ceiling in `authorization_details`: one object of type `payment`, beside the scope of that name.
+    """The ceiling in `authorization_details`."""
+    asked = detail(data.get("authorization_details"), payment=payment)
+    return None if asked is None else ceiling(asked)
 
-    RFC 9396 section 5 wants unknown types and unknown fields refused, not passed over.
+
+def ceiling(asked: dict[str, Any]) -> int:
+    """The ceiling per payment of a detail in good order."""
+    yen: int = asked["max_per_payment_yen"]
+    return yen
+
+
+def detail(text: str | None, *, payment: bool) -> dict[str, Any] | None:
+    """The one object of type `payment` in `authorization_details`, beside the scope of that name.
+
+    RFC 9396 section 5 wants unknown types and unknown fields refused, not passed over. Raises OAuth2Error.
     """
-    text = data.get("authorization_details")
     if text is None:
         return None
     try:
@@ -113,5 +124,5 @@ def _ceiling(data: Mapping[str, str], *, payment: bool) -> int | None:
             "one object of type payment, with max_per_payment_yen, and the scope payment",
             error="invalid_authorization_details",
         )
-    ceiling: int = details[0]["max_per_payment_yen"]
-    return ceiling
+    asked: dict[str, Any] = details[0]
+    return asked

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import Any
 
 from marshmallow import EXCLUDE, Schema, fields, pre_load, validate
 
 from app.money import MAX_AMOUNT_YEN
+
+_BETWEEN_LETTERS = re.compile(r"[\s_.・ー\u00ad\u2010-\u2015\u2212-]+")
+"""What a keyboard, a Japanese one too, gives for a blank or a hyphen."""
 
 
 class PaymentDetailSchema(Schema):
@@ -40,3 +44,17 @@ class ConsentForm(Schema):
     decision = fields.String(load_default="cancel")
     permission = fields.List(fields.String(), load_default=list)
     shop = fields.List(fields.String(), load_default=list, metadata={"description": "The shops the page named."})
+
+
+class UserCodeForm(Schema):
+    """The eight letters a device shows, as people type them: any case and width, with or without hyphen or blanks."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    user_code = fields.String(required=True, validate=validate.Regexp(r"[BCDFGHJKLMNPQRSTVWXZ]{8}\Z"))
+
+    @pre_load
+    def _plain_letters(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        typed = unicodedata.normalize("NFKC", str(data.get("user_code", ""))).upper()
+        return {**data, "user_code": _BETWEEN_LETTERS.sub("", typed)}

@@ -18,7 +18,7 @@ from app.oauth import client_auth
 from app.oauth.authorization_request import AuthorizationRules
 from app.oauth.clients import Client, find_client
 from app.oauth.errors import InvalidRequest, RedirectMismatch, UnknownClient, UnsupportedGrantType
-from app.oauth.grant_types import ClientCredentials, Code, IdToken, Refresh
+from app.oauth.grant_types import ClientCredentials, Code, DeviceCode, IdToken, Refresh
 from app.oauth.ports import SpendControls
 from app.oauth.request import OAuthRequest
 from app.oauth.revocation import Revocation
@@ -33,6 +33,7 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib ships no typ
         self.settings = settings
         self.controls = controls
         self.register_grant(Code, [AuthorizationRules(), IdToken(settings)])
+        self.register_grant(DeviceCode, [IdToken(settings)])
         self.register_grant(Refresh)
         self.register_grant(ClientCredentials)
         self.register_endpoint(Revocation)
