@@ -14,7 +14,6 @@ from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6749 import InvalidRequestError
 
 from app.issuer import issuer_today
-from app.oauth.clients import Client
 from app.oauth.details import BadDetails, PaymentAsk, payment_ask
 
 # RFC 7636 section 4.2: BASE64URL without padding of a SHA-256
@@ -98,14 +97,13 @@ def _max_age(data: Mapping[str, str]) -> int | None:
 
 
 def _detail(grant: Any, data: Mapping[str, str]) -> PaymentAsk:
-    """The limits in `authorization_details`, which come beside the scope `payment`."""
-    text = data.get("authorization_details")
-    if text is not None and "payment" not in grant.request.scope.split():
-        raise OAuth2Error("type payment needs the scope payment", error="invalid_authorization_details")
-    client: Client = grant.request.client
     try:
         return payment_ask(
-            text, allowed_shops=client.allowed_shops, controls=grant.server.controls, today=issuer_today()
+            data.get("authorization_details"),
+            scopes=grant.request.scope.split(),
+            allowed_shops=grant.request.client.allowed_shops,
+            controls=grant.server.controls,
+            today=issuer_today(),
         )
     except BadDetails as error:
         raise OAuth2Error(f"authorization_details: {error}", error="invalid_authorization_details") from error

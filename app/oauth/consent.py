@@ -12,8 +12,7 @@ from app.oauth.authorization_request import Ask
 from app.oauth.clients import Client
 from app.oauth.details import PaymentAsk
 from app.oauth.grants_service import Given
-from app.oauth.mandate_form import CEILINGS
-from app.oauth.ports import Mandate
+from app.oauth.ports import CEILINGS, Mandate
 from app.oauth.scopes import Consent, in_order, of_kind
 
 

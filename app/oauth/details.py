@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -12,7 +12,7 @@ from uuid import UUID
 from marshmallow import ValidationError
 
 from app.issuer import CurrentIssuer
-from app.oauth.ports import Mandate, SpendControls
+from app.oauth.ports import CEILINGS, Mandate, SpendControls
 from app.oauth.schemas import PaymentDetailSchema
 
 _MAX_TEXT = 10_000
@@ -33,6 +33,28 @@ class PaymentAsk:
     monies: tuple[str, ...] | None = None
     until: date | None = None
 
+    def stored(self) -> dict[str, Any] | None:
+        """As the row of a device keeps it until the member answers; None where nothing is named."""
+        kept = {
+            **{name: getattr(self, name) for name in CEILINGS},
+            "shops": None if self.shops is None else [str(shop) for shop in self.shops],
+            "monies": None if self.monies is None else list(self.monies),
+            "until": None if self.until is None else self.until.isoformat(),
+        }
+        return {name: value for name, value in kept.items() if value is not None} or None
+
+    @classmethod
+    def from_stored(cls, kept: dict[str, Any] | None) -> PaymentAsk:
+        """The inverse of `stored`."""
+        kept = kept or {}
+        shops, monies, until = kept.get("shops"), kept.get("monies"), kept.get("until")
+        return cls(
+            **{name: kept.get(name) for name in CEILINGS},
+            shops=None if shops is None else tuple(UUID(shop) for shop in shops),
+            monies=None if monies is None else tuple(monies),
+            until=None if until is None else date.fromisoformat(until),
+        )
+
     def offer(self, *, allowed_shops: Sequence[UUID], issuer: CurrentIssuer) -> Mandate:
         """The most a member can give: what is asked, else the issuer's defaults, fitted to what is asked.
 
@@ -47,22 +69,29 @@ class PaymentAsk:
             max_per_payment_yen=self.max_per_payment_yen or min(day, issuer.default_max_per_payment_yen),
             max_per_day_yen=day,
             max_per_month_yen=month,
-            shops=tuple(allowed_shops) if self.shops is None else self.shops,
+            shops=tuple(shop for shop in allowed_shops if self.shops is None or shop in self.shops),
             monies=self.monies,
             until=self.until,
         )
 
 
 def payment_ask(
-    text: str | None, *, allowed_shops: Sequence[UUID], controls: SpendControls, today: date
+    text: str | None,
+    *,
+    scopes: Collection[str],
+    allowed_shops: Collection[UUID],
+    controls: SpendControls,
+    today: date,
 ) -> PaymentAsk:
-    """What `authorization_details` of a request ask for: one object of type `payment`, or nothing.
+    """What `authorization_details` of a request for `scopes` ask for: one object of type `payment`, or nothing.
 
     `allowed_shops` are the client's, `today` is the issuer's. RFC 9396 section 5 wants unknown types, unknown fields
     and values that contradict one another refused, not passed over. Raises BadDetails.
     """
     if text is None:
         return PaymentAsk()
+    if "payment" not in scopes:
+        raise BadDetails("they need the scope payment")
     detail = _loaded(text)
     shops = detail.get("shops")
     ask = PaymentAsk(
@@ -109,7 +138,7 @@ def _loaded(text: str) -> dict[str, Any]:
     try:
         detail: dict[str, Any] = PaymentDetailSchema().load(parsed[0])
     except ValidationError as error:
-        known = [name for name in PaymentDetailSchema().fields if name in error.normalized_messages()]
+        known = [name for name in PaymentDetailSchema().fields if name in error.messages_dict]
         raise BadDetails(f"malformed: {', '.join(known)}" if known else "holds an unknown field") from error
     return detail
 
@@ -121,7 +150,7 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _shops(codes: Sequence[str], *, allowed_shops: Sequence[UUID], controls: SpendControls) -> tuple[UUID, ...]:
+def _shops(codes: Sequence[str], *, allowed_shops: Collection[UUID], controls: SpendControls) -> tuple[UUID, ...]:
     shops = tuple(shop for code in codes if (shop := controls.shop_id(code)) in allowed_shops and shop is not None)
     if len(shops) != len(codes):
         raise BadDetails("shops must be codes of shops this client may take payments for")

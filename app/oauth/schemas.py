@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
+import re
+import unicodedata
+from datetime import date
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, validate
 
 from app.money import MAX_AMOUNT_YEN, MAX_SUM_YEN
 
@@ -18,11 +23,15 @@ def _each_once(codes: list[str]) -> None:
 class _Day(fields.Date):
     """A day as YYYY-MM-DD, and no other of ISO 8601's ways to write one."""
 
-    def _deserialize(self, value: object, *args: object, **kwargs: object) -> object:
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> date:
         if not isinstance(value, str):
             raise self.make_error("invalid", obj_type="date", input=value)
         _ISO_DAY(value)
-        return super()._deserialize(value, *args, **kwargs)  # type: ignore[arg-type]
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+_BETWEEN_LETTERS = re.compile(r"[\s_.・ー\u00ad\u2010-\u2015\u2212-]+")
+"""What a keyboard, a Japanese one too, gives for a blank or a hyphen."""
 
 
 class PaymentDetailSchema(Schema):
@@ -45,3 +54,17 @@ class ConsentForm(Schema):
 
     decision = fields.String(load_default="cancel")
     permission = fields.List(fields.String(), load_default=list)
+
+
+class UserCodeForm(Schema):
+    """The eight letters a device shows, as people type them: any case and width, with or without hyphen or blanks."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    user_code = fields.String(required=True, validate=validate.Regexp(r"[BCDFGHJKLMNPQRSTVWXZ]{8}\Z"))
+
+    @pre_load
+    def _plain_letters(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        typed = unicodedata.normalize("NFKC", str(data.get("user_code", ""))).upper()
+        return {**data, "user_code": _BETWEEN_LETTERS.sub("", typed)}

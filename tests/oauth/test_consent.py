@@ -16,6 +16,7 @@ from werkzeug.test import TestResponse
 from app.db import transaction
 from app.oauth import grants_service
 from app.oauth.errors import InvalidGrant
+from app.oauth.models import OAuthGrant
 from app.wallet.spend_control import GrantControls
 from tests import factories
 from tests.oauth.conftest import Member, ThirdParty, hidden, payment_detail, sent_back
@@ -450,7 +451,7 @@ def test_a_grant_that_was_revoked_gives_nothing(
         grants_service.revoke(grant_id=grant_id, controls=GrantControls())
 
     with app.app_context(), pytest.raises(InvalidGrant), transaction():
-        grants_service.lock_living(grant_id)
+        grants_service.lock_living(OAuthGrant.id == grant_id)
 
 
 def test_the_database_holds_payment_and_mandate_together(app: Flask, third_party: ThirdParty, member: Member) -> None:
