@@ -19,7 +19,7 @@ from app.ids import secret_hash
 from app.oauth import device, endpoints, grants_service
 from app.oauth.suspension import suspend_member
 from app.wallet.spend_control import GrantControls
-from tests.oauth.conftest import Member, ThirdParty, hidden, payment_detail
+from tests.oauth.conftest import Member, ThirdParty, filled, hidden, payment_detail
 from tests.oauth.test_races import THREADS, at_once, statuses
 from tests.oauth.test_token import error
 
@@ -73,7 +73,7 @@ def reply(member: Member, address: str, *, decision: str = "allow", **form: Any)
     """The member presses a button on the page that asks."""
     page = member.browser.get(address)
     assert page.status_code == 200, page.text
-    sent = {**hidden(page), "permission": ["balance", "history"], "decision": decision, **form}
+    sent = {**filled(page), "permission": ["balance", "history"], "decision": decision, **form}
     return member.browser.post(address, data=sent)
 
 
