@@ -103,8 +103,13 @@ class ThirdParty:
         return self.app.test_client().post(path, data=form, headers=headers)
 
     def redeem(self, code: str, **changes: str) -> TestResponse:
-        form = {"redirect_uri": self.redirect_uri, "code_verifier": VERIFIER, **changes}
-        return self.post(grant_type="authorization_code", code=code, **form)
+        form = {
+            "grant_type": "authorization_code",
+            "redirect_uri": self.redirect_uri,
+            "code_verifier": VERIFIER,
+            **changes,
+        }
+        return self.post(code=code, **form)
 
     def refresh(self, token: str, **form: str) -> TestResponse:
         return self.post(grant_type="refresh_token", refresh_token=token, **form)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
@@ -19,6 +22,7 @@ from app.wallet.postings import Accepted, Outcome, Posting, Refused
 from app.wallet.spend_control import GrantControls
 from app.wallet.verify import verify
 from tests import factories
+from tests.conftest import ROOT
 from tests.factories import Holder
 from tests.wallet.postings import payment, refund
 
@@ -296,3 +300,40 @@ def test_the_database_lets_a_new_day_begin_at_less(holder: Holder, books: psycop
         "UPDATE spend_control SET spent_on = %s, spent_day_yen = 1, spent_month_yen = 1 WHERE id = %s",
         [row[0] + timedelta(days=31), grant_id],
     )
+
+
+def test_an_older_database_gets_ceilings_and_sums_for_what_was_allowed_and_paid_before(
+    holder: Holder, books: psycopg.Connection, fresh_database: str
+) -> None:
+    """Back to the shape before there were ceilings per day and month, and forward again."""
+    client = factories.oauth_client(allowed_shops=[holder.shop_id])
+    factories.access_token(
+        member_id=holder.member_id, client_id=client.id, scopes=["payment"], max_per_payment_yen=20_000
+    )
+    columns = "id, mandate, c.max_per_day_yen, c.max_per_month_yen"
+    read = f"SELECT {columns} FROM oauth_grant JOIN spend_control c USING (id)"
+    row = books.execute(read.encode()).fetchone()
+    assert row is not None
+    grant_id = row[0]
+    pay(holder, grant_id, 4_000)
+    pay(holder, grant_id, 2_000)
+    before = spent(books, grant_id)
+    ledger.close()
+
+    migrate("downgrade", "0005", fresh_database)
+    older = books.execute("SELECT mandate FROM oauth_grant").fetchone()
+    assert older == ({"type": "payment", "max_per_payment_yen": 20_000, "shops": [str(holder.shop_id)]},)
+    migrate("upgrade", "head", fresh_database)
+
+    sums = {"max_per_day_yen": 20_000, "max_per_month_yen": 50_000}
+    mandate = {"max_per_payment_yen": 20_000, "shops": [str(holder.shop_id)], **sums}
+    assert books.execute(read.encode()).fetchone() == (grant_id, mandate, 20_000, 50_000)
+    assert spent(books, grant_id) == before
+    assert verify(fresh_database)[1] == []
+
+
+def migrate(direction: str, revision: str, database_url: str) -> None:
+    command = [sys.executable, "-m", "alembic", "-c", "setup.cfg", direction, revision]
+    environment = {**os.environ, "DATABASE_URL": database_url}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
