@@ -101,6 +101,10 @@ UPDATE spend_control c
  WHERE paid.grant_id = c.id
 """
 
+MANDATE_COLUMN = {"existing_type": postgresql.JSONB(), "existing_nullable": True}
+MANDATE_WAS = "RFC 9396 authorization detail of type payment, as granted (perhaps lowered)"
+MANDATE_IS = "the limits of payment, as granted (perhaps lowered): app/oauth/ports.py"
+
 _MANDATES_BEFORE = """
 UPDATE oauth_grant
    SET mandate = mandate - '{max_per_day_yen,max_per_month_yen,monies,until}'::text[] || '{"type": "payment"}'
@@ -311,6 +315,7 @@ def upgrade() -> None:
     )
     op.add_column("spend_control", sa.Column("spent_day_yen", sa.BigInteger(), server_default="0", nullable=False))
     op.add_column("spend_control", sa.Column("spent_month_yen", sa.BigInteger(), server_default="0", nullable=False))
+    op.alter_column("oauth_grant", "mandate", comment=MANDATE_IS, existing_comment=MANDATE_WAS, **MANDATE_COLUMN)
     op.execute(_MANDATES)
     zone = os.environ.get("KUMIAI_TIME_ZONE", "Asia/Tokyo")
     op.get_bind().execute(sa.text(_SPENT_SO_FAR), {"zone": zone})
@@ -333,6 +338,7 @@ def downgrade() -> None:
             op.drop_constraint(op.f(f"ck_{table}_{name}"), table)
     op.create_check_constraint(op.f("ck_oauth_client_secret_unless_public"), "oauth_client", CREDENTIAL_RULE_BEFORE)
     op.execute(_MANDATES_BEFORE)
+    op.alter_column("oauth_grant", "mandate", comment=MANDATE_WAS, existing_comment=MANDATE_IS, **MANDATE_COLUMN)
     op.execute("DROP TRIGGER spent_sums_hold ON spend_control")
     op.execute("DROP FUNCTION spent_sums_are_wrong()")
     op.drop_column("spend_control", "spent_month_yen")
