@@ -14,6 +14,7 @@ from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6749 import InvalidRequestError
 from marshmallow import ValidationError
 
+from app.oauth.dpop import JKT
 from app.oauth.schemas import PaymentDetailSchema
 
 # RFC 7636 section 4.2: BASE64URL without padding of a SHA-256
@@ -37,6 +38,8 @@ class Ask:
     max_age_s: int | None
     ceiling_yen: int | None
     """The ceiling per payment it wants, where it says one."""
+    dpop_jkt: str | None = None
+    """The key that the code's redeemer must show (RFC 9449 section 10)."""
 
 
 class AuthorizationRules:
@@ -67,6 +70,7 @@ class AuthorizationRules:
             prompt=_prompt(data),
             max_age_s=_max_age(data),
             ceiling_yen=_ceiling(data, payment="payment" in grant.request.scope.split()),
+            dpop_jkt=_dpop_jkt(data),
         )
 
 
@@ -78,6 +82,13 @@ def _code_challenge(data: Mapping[str, str]) -> str:
     if not _CHALLENGE.fullmatch(challenge):
         raise InvalidRequestError("code_challenge must be the base64url SHA-256 of the code_verifier")
     return challenge
+
+
+def _dpop_jkt(data: Mapping[str, str]) -> str | None:
+    jkt = data.get("dpop_jkt")
+    if jkt is not None and not JKT.fullmatch(jkt):
+        raise InvalidRequestError("dpop_jkt must be the base64url SHA-256 thumbprint of the DPoP key")
+    return jkt
 
 
 def _prompt(data: Mapping[str, str]) -> frozenset[str]:

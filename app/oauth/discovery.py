@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.oauth import keys
+from app.oauth import jws, keys
 from app.oauth.identity import CLAIMS
 from app.oauth.profiles import PROFILES
 from app.oauth.scopes import SCOPES
@@ -29,6 +29,9 @@ def metadata(issuer_url: str) -> dict[str, Any]:
         "grant_types_supported": sorted(grant_types),
         "token_endpoint_auth_methods_supported": auth_methods,
         "revocation_endpoint_auth_methods_supported": auth_methods,
+        "token_endpoint_auth_signing_alg_values_supported": list(jws.ALGS),
+        "revocation_endpoint_auth_signing_alg_values_supported": list(jws.ALGS),
+        "dpop_signing_alg_values_supported": list(jws.ALGS),
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": True,
         "authorization_details_types_supported": ["payment"],

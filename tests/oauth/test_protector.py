@@ -82,7 +82,7 @@ def test_a_token_in_the_query_is_no_token(app: Flask, token: str) -> None:
     response = app.test_client().get(f"/oauth/userinfo?access_token={token}")
 
     assert response.status_code == 401
-    assert response.headers["WWW-Authenticate"] == 'Bearer realm="kumiai"'
+    assert response.headers["WWW-Authenticate"] == BARE
 
 
 @pytest.mark.parametrize("wrong", ["kat_x", " ", "あ".encode().decode("latin-1"), "x" * 9000])
