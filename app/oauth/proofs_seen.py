@@ -21,5 +21,6 @@ def first_time(*, whose: str, jti: str, until: datetime) -> bool:
     """
     assert not in_transaction(), "note a proof before the transaction: its roll-back must not free it"
     row = {"proof_hash": secret_hash(f"{whose}\0{jti}"), "expires_at": until + _KEPT_LONGER}
+    statement = insert(ProofSeen).values(row).on_conflict_do_nothing().returning(ProofSeen.proof_hash)
     with autocommit().connect() as connection:
-        return connection.execute(insert(ProofSeen).values(row).on_conflict_do_nothing()).rowcount == 1
+        return connection.execute(statement).one_or_none() is not None

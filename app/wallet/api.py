@@ -19,7 +19,6 @@ from app.wallet.schemas import (
     IdempotencyHeader,
     MeView,
     PaymentBody,
-    ProblemView,
     RequestOutcomeView,
     TransactionView,
     WalletsView,
@@ -140,7 +139,7 @@ def by_request(request_id: str) -> dict[str, Any]:
 @blueprint.response(201, TransactionView())
 @blueprint.alt_response(
     401,
-    schema=ProblemView(),
+    schema="Problem",
     content_type="application/problem+json",
     description="No valid token; or `insufficient_user_authentication`: the payment is above the issuer's step-up "
     "amount, and the member signed in longer ago than `max_age` of the `WWW-Authenticate` header allows.",
