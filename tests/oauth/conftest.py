@@ -28,7 +28,7 @@ from tests import factories
 RESOURCE = 'resource_metadata="http://localhost:8000/.well-known/oauth-protected-resource"'
 BARE = f'Bearer realm="kumiai", {RESOURCE}, DPoP realm="kumiai", algs="ES256 PS256 EdDSA", {RESOURCE}'
 """The challenge to a request without a token."""
-VERIFIER = "correct-horse-battery-staple-0123456789-0123456789"
+VERIFIER = factories.CODE_VERIFIER
 CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
 
 
