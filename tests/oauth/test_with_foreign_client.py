@@ -19,8 +19,9 @@ CALLBACK = "https://app.example/callback"
 class Browser:
     """As much of a browser as pages without JavaScript need."""
 
-    def __init__(self, server: Live) -> None:
+    def __init__(self, server: Live, *, callback: str = CALLBACK) -> None:
         self._server = server
+        self._callback = callback
         self._http = requests.Session()
 
     def open(self, address: str) -> requests.Response:
@@ -48,7 +49,7 @@ class Browser:
         while "Location" in response.headers:
             assert response.status_code == 303
             address = urljoin(response.url, response.headers["Location"])
-            if address.startswith(CALLBACK):
+            if address.startswith(self._callback):
                 return response
             response = self._http.get(address, allow_redirects=False, timeout=10)
         return response
