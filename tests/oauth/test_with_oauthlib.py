@@ -64,11 +64,7 @@ def test_a_web_app_from_consent_to_refresh_to_revocation(live_server: Live) -> N
         )
         assert revoked.status_code == 200
         with pytest.raises(InvalidGrantError):
-            session.refresh_token(
-                endpoint,
-                refresh_token=renewed[0]["refresh_token"],
-                auth=HTTPBasicAuth(client.id, client.secret),
-            )
+            session.refresh_token(endpoint, refresh_token=renewed[0]["refresh_token"])
 
 
 def test_a_public_app_without_a_secret(live_server: Live) -> None:
