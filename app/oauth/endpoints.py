@@ -61,9 +61,7 @@ def preflight() -> Response:
 @everyone.get("/oauth/jwks.json")
 @protected_by(Public("the public halves of the signing keys"))
 def jwks() -> Response:
-    with transaction():
-        answer = keys.public_keys(sealing_key=server().settings.sealing_key)
-    return jsonify(answer)
+    return jsonify(keys.public_keys(sealing_key=server().settings.sealing_key))
 
 
 @everyone.get("/.well-known/openid-configuration")

@@ -24,6 +24,11 @@ CHECKS = {
         "fapi2_has_keys": "profile <> 'fapi2' OR jwks IS NOT NULL",
         "id_token_alg": "id_token_alg IN ('ES256', 'PS256', 'EdDSA')",
     },
+    "signing_key": {
+        "state_with_its_times": (
+            "(state = 'next') = (current_at IS NULL) AND (state = 'retired') = (retired_at IS NOT NULL)"
+        ),
+    },
     "spend_control": {
         "max_per_day_positive": "max_per_day_yen > 0",
         "max_per_month_positive": "max_per_month_yen > 0",
@@ -229,6 +234,12 @@ def upgrade() -> None:
         "signing_key",
         sa.Column("retired_at", sa.DateTime(timezone=True), nullable=True, comment="when it signed for the last time"),
     )
+    op.add_column(
+        "signing_key",
+        sa.Column("current_at", sa.DateTime(timezone=True), nullable=True, comment="when it began to sign"),
+    )
+    op.execute("UPDATE signing_key SET current_at = created_at WHERE state <> 'next'")
+    op.execute("UPDATE signing_key SET retired_at = now() WHERE state = 'retired'")
     op.create_index(
         "uq_signing_key_next", "signing_key", ["alg"], unique=True, postgresql_where=sa.text("state = 'next'")
     )
@@ -270,6 +281,7 @@ def downgrade() -> None:
     op.drop_column("spend_control", "max_per_month_yen")
     op.drop_column("spend_control", "max_per_day_yen")
     op.drop_index("uq_signing_key_next", table_name="signing_key", postgresql_where=sa.text("state = 'next'"))
+    op.drop_column("signing_key", "current_at")
     op.drop_column("signing_key", "retired_at")
     op.drop_column("oauth_token", "jkt")
     op.alter_column(
