@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -113,8 +113,7 @@ def rotate(*, alg: str, sealing_key: bytes, at_once: bool = False) -> Rotation:
     """
     _make_missing(alg, sealing_key=sealing_key)
     rows = {row.state: row for row in session().scalars(select(SigningKey).where(SigningKey.alg == alg, _in_use()))}
-    for row in rows.values():
-        unseal(sealing_key, row.private_sealed)
+    check_seals(rows.values(), sealing_key=sealing_key)
     current, following = rows["current"].kid, rows["next"].kid
     ready_at = signs_from(rows["next"].created_at)
     if clock.now() < ready_at and not at_once:
@@ -130,6 +129,17 @@ def forget_retired() -> int:
     """Delete the keys whose last signature has expired; returns how many. Runs in the caller's transaction."""
     statement = delete(SigningKey).where(SigningKey.retired_at <= clock.now() - PUBLISHED_AFTER)
     return len(session().scalars(statement.returning(SigningKey.kid)).all())
+
+
+def every_key() -> Sequence[SigningKey]:
+    """All keys that are kept, by algorithm, the newest first. Runs in the caller's transaction."""
+    return session().scalars(select(SigningKey).order_by(SigningKey.alg, SigningKey.created_at.desc())).all()
+
+
+def check_seals(rows: Iterable[SigningKey], *, sealing_key: bytes) -> None:
+    """Raises SealBroken where one of these keys was sealed with another KUMIAI_SEALING_KEY."""
+    for row in rows:
+        unseal(sealing_key, row.private_sealed)
 
 
 def signs_from(published_at: datetime) -> datetime:

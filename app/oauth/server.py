@@ -19,6 +19,7 @@ from app.oauth.authorization_request import AuthorizationRules
 from app.oauth.clients import Client, find_client
 from app.oauth.errors import InvalidRequest, RedirectMismatch, UnknownClient, UnsupportedGrantType
 from app.oauth.grant_types import ClientCredentials, Code, IdToken, Refresh
+from app.oauth.introspection import Introspection
 from app.oauth.ports import SpendControls
 from app.oauth.request import OAuthRequest
 from app.oauth.revocation import Revocation
@@ -36,6 +37,7 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib ships no typ
         self.register_grant(Refresh)
         self.register_grant(ClientCredentials)
         self.register_endpoint(Revocation)
+        self.register_endpoint(Introspection)
 
     def create_oauth2_request(self, request: OAuthRequest) -> OAuthRequest:
         """As it comes: `app.oauth.request` makes them, from the one place their parameters may be in."""
