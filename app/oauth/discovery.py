@@ -5,6 +5,7 @@ One function per subject, made of the tables the server itself obeys. A test hol
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from app.oauth import keys
@@ -17,13 +18,14 @@ _PROOF_ALGS = keys.ALGS
 """What may sign a client's assertions and DPoP proofs (FAPI 2.0 Security Profile 5.4.1): the same as signs here."""
 
 
-def metadata(issuer_url: str) -> dict[str, Any]:
-    """The one document behind both well-known addresses."""
+def metadata(issuer_url: str, *, grant_types: Collection[str]) -> dict[str, Any]:
+    """The one document behind both well-known addresses; `grant_types` are what the token endpoint takes."""
     return {
         "issuer": issuer_url,
         **_addresses(issuer_url),
         **_authorization_requests(),
-        **_clients(),
+        "grant_types_supported": sorted(grant_types),
+        **_client_authentication(),
         **_signatures(),
         **_members(),
     }
@@ -56,16 +58,13 @@ def _authorization_requests() -> dict[str, Any]:
     }
 
 
-def _clients() -> dict[str, Any]:
-    """What a client may do, and how it proves who it is. Without a proof nobody introspects."""
-    grant_types = frozenset[str]().union(*(profile.grant_types for profile in PROFILES.values()))
-    auth_methods = sorted(frozenset[str]().union(*(profile.auth_methods for profile in PROFILES.values())))
-    proofs = [method for method in auth_methods if method != "none"]
+def _client_authentication() -> dict[str, Any]:
+    """How a client proves who it is. Without a proof nobody introspects."""
+    methods = sorted(frozenset[str]().union(*(profile.auth_methods for profile in PROFILES.values())))
     return {
-        "grant_types_supported": sorted(grant_types),
-        **_authentication("token", auth_methods),
-        **_authentication("revocation", auth_methods),
-        **_authentication("introspection", proofs),
+        **_authentication("token", methods),
+        **_authentication("revocation", methods),
+        **_authentication("introspection", [method for method in methods if method != "none"]),
     }
 
 

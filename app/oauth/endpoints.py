@@ -83,4 +83,5 @@ def jwks() -> Response:
 @everyone.get("/.well-known/oauth-authorization-server")
 @protected_by(Public("what this server says of itself"))
 def metadata() -> Response:
-    return jsonify(discovery.metadata(server().settings.issuer_url))
+    known = server()
+    return jsonify(discovery.metadata(known.settings.issuer_url, grant_types=known.grant_types))

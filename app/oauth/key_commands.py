@@ -29,7 +29,7 @@ def keys() -> None:
 @keys.command("list")
 def list_() -> None:
     """Every key, what it does, and what comes next for it."""
-    with _database() as settings:
+    with _database() as settings, db.transaction():
         rows = service.every_key()
         lines = [tuple(say(f"keys.column.{name}") for name in _COLUMNS)]
         lines += [_described(row, settings=settings) for row in rows]

@@ -68,12 +68,17 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib ships no typ
         grant: Code = super().get_authorization_grant(request)
         return grant
 
+    @property
+    def grant_types(self) -> frozenset[str]:
+        """What the token endpoint takes."""
+        return frozenset(grant.GRANT_TYPE for grant, _ in self._token_grants)
+
     def get_token_grant(self, request: OAuthRequest) -> Any:
         """A missing grant_type is an invalid request (RFC 6749 section 5.2)."""
         grant_type = request.payload.grant_type
         if not grant_type:
             raise InvalidRequest(parameter="grant_type")
-        if grant_type not in {grant.GRANT_TYPE for grant, _ in self._token_grants}:
+        if grant_type not in self.grant_types:
             raise UnsupportedGrantType
         return super().get_token_grant(request)
 
