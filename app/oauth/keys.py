@@ -44,14 +44,14 @@ JWKS_MAX_AGE_S = 300
 """How long the published set may be kept (`Cache-Control: max-age`)."""
 MAX_LIFE_S = 600
 """The longest life of anything that is signed here: an ID token's. What a client checks at once has none."""
-_KEPT_FOR_S = 5.0
+KEPT_FOR_S = 5.0
 """How long a process signs with the key it knows before it looks whether that is still the current one."""
 _ON_ITS_WAY_S = 60
 """What a commit, a slow answer and the clocks of two hosts may take."""
 
 PUBLISHED_BEFORE = timedelta(seconds=JWKS_MAX_AGE_S + _ON_ITS_WAY_S)
 """How long a key is published before it may sign."""
-PUBLISHED_AFTER = timedelta(seconds=_KEPT_FOR_S + MAX_LIFE_S + JWKS_MAX_AGE_S)
+PUBLISHED_AFTER = timedelta(seconds=KEPT_FOR_S + MAX_LIFE_S + JWKS_MAX_AGE_S)
 """How long it stays published after it was retired."""
 
 
@@ -80,7 +80,7 @@ def current_key(*, alg: str = ALG, sealing_key: bytes) -> Key:
     """
     kept: dict[tuple[str, bytes], _Kept] = extension("kumiai.signing_keys", dict)
     known = kept.get((alg, sealing_key))
-    if known is None or time.monotonic() - known.read_at > _KEPT_FOR_S:
+    if known is None or time.monotonic() - known.read_at > KEPT_FOR_S:
         known = kept[alg, sealing_key] = _read(alg, sealing_key=sealing_key, known=known)
     return known.key
 
@@ -107,7 +107,7 @@ def public_keys(*, sealing_key: bytes) -> dict[str, Any]:
 def rotate(*, alg: str, sealing_key: bytes, at_once: bool = False) -> Rotation:
     """The next key becomes the current one, the current one retires, and a new next one is published.
 
-    Runs in the caller's transaction; other processes follow within `_KEPT_FOR_S` of its commit. Raises
+    Runs in the caller's transaction; other processes follow within `KEPT_FOR_S` of its commit. Raises
     NextKeyTooYoung where clients may not know the next key yet (unless `at_once`), KeysRotatedMeanwhile where
     somebody else was faster, SealBroken where one of the two was sealed with another KUMIAI_SEALING_KEY.
     """
