@@ -94,18 +94,6 @@ class InvalidClientMetadata(DomainError):
     code, status = "invalid_client_metadata", 400
 
 
-class NextKeyTooYoung(DomainError):
-    """A client may still keep a set of keys without the next one; `ready_at` says from when on none does."""
-
-    code, status = "next_key_too_young", 409
-
-
-class KeysRotatedMeanwhile(DomainError):
-    """Somebody else rotated the keys of this algorithm at the same moment."""
-
-    code, status = "keys_rotated_meanwhile", 409
-
-
 class UnknownClient(DomainError):
     """The authorization request names no client of ours. Shown as a page: there is no safe place to redirect to."""
 

@@ -11,7 +11,6 @@ import click
 from flask import Flask
 
 from app import clock, db
-from app.errors import DomainError
 from app.oauth import keys as service
 from app.oauth.models import SigningKey
 from app.seal import SealBroken
@@ -46,8 +45,14 @@ def list_() -> None:
 def rotate(alg: str, at_once: bool) -> None:
     """Let the next key sign, retire the current one, and publish a new next one."""
     with _database() as settings:
-        with db.transaction():
-            done = service.rotate(alg=alg, sealing_key=settings.sealing_key, at_once=at_once)
+        try:
+            with db.transaction():
+                done = service.rotate(alg=alg, sealing_key=settings.sealing_key, at_once=at_once)
+        except service.NextKeyTooYoung as young:
+            ready_at = _local(young.ready_at, settings=settings)
+            raise click.ClickException(say("keys.next_too_young", alg=alg, ready_at=ready_at)) from None
+        except service.KeysRotatedMeanwhile:
+            raise click.ClickException(say("keys.rotated_meanwhile", alg=alg)) from None
         until = _local(clock.now() + service.PUBLISHED_AFTER, settings=settings)
         click.echo(
             say("keys.rotated", alg=alg, current=done.current, retired=done.retired, next=done.next, until=until)
@@ -56,7 +61,7 @@ def rotate(alg: str, at_once: bool) -> None:
 
 @contextmanager
 def _database() -> Iterator[Settings]:
-    """The server's database and keys; what goes wrong with them is said in a sentence, with exit status 1."""
+    """The server's database. Another KUMIAI_SEALING_KEY than the server's is said in a sentence."""
     settings = Settings.from_env(development_environment())
     app = Flask(__name__)
     app.extensions["kumiai.settings"] = settings
@@ -66,9 +71,6 @@ def _database() -> Iterator[Settings]:
             yield settings
         except SealBroken:
             raise click.ClickException(say("keys.seal_broken")) from None
-        except DomainError as refusal:
-            said = (say(f"error.{refusal.code}{part}", **refusal.detail) for part in ("", ".cure"))
-            raise click.ClickException("\n".join(said)) from None
         finally:
             db.dispose()
 
@@ -83,11 +85,18 @@ def _then(row: SigningKey, *, settings: Settings) -> str:
     if row.state == "current":
         return say("keys.then.current")
     if row.retired_at is not None:
-        return say("keys.then.retired", until=_local(row.retired_at + service.PUBLISHED_AFTER, settings=settings))
+        return _then_retired(row.retired_at, settings=settings)
     ready_at = service.signs_from(row.created_at)
     if ready_at > clock.now():
         return say("keys.then.next_waits", ready_at=_local(ready_at, settings=settings))
     return say("keys.then.next", alg=row.alg)
+
+
+def _then_retired(retired_at: datetime, *, settings: Settings) -> str:
+    published_until, kept_until = retired_at + service.PUBLISHED_AFTER, retired_at + service.KEPT_AFTER
+    if clock.now() < published_until:
+        return say("keys.then.retired", until=_local(published_until, settings=settings))
+    return say("keys.then.kept", until=_local(kept_until, settings=settings))
 
 
 def _local(instant: datetime, *, settings: Settings) -> str:

@@ -2,6 +2,7 @@
 
 A key is next, then current, then retired. It is published in all three states: long enough before it signs that
 every set of keys a client may still keep holds it, and after it has signed until the last it signed has expired.
+The private half ends with the signing.
 What is written here commits by itself, so that no process signs with a key that a roll-back could take away again;
 a rotation alone runs in its caller's transaction.
 """
@@ -23,7 +24,6 @@ from sqlalchemy.dialects.postgresql import insert
 
 from app import clock
 from app.db import autocommit, extension, session
-from app.oauth.errors import KeysRotatedMeanwhile, NextKeyTooYoung
 from app.oauth.models import OAuthClient, SigningKey
 from app.seal import seal, unseal
 
@@ -53,6 +53,23 @@ PUBLISHED_BEFORE = timedelta(seconds=JWKS_MAX_AGE_S + _ON_ITS_WAY_S)
 """How long a key is published before it may sign."""
 PUBLISHED_AFTER = timedelta(seconds=KEPT_FOR_S + MAX_LIFE_S + JWKS_MAX_AGE_S)
 """How long it stays published after it was retired."""
+
+
+KEPT_AFTER = timedelta(days=365)
+"""How long its public half is kept: apps show an ID token long after it expired, to say whom they mean
+(`id_token_hint`; OpenID Connect Core 3.1.2.1, RP-Initiated Logout 2)."""
+
+
+class NextKeyTooYoung(Exception):
+    """A client may still keep a set of keys without the next one; from `ready_at` on none does."""
+
+    def __init__(self, ready_at: datetime) -> None:
+        super().__init__(f"not before {ready_at}")
+        self.ready_at = ready_at
+
+
+class KeysRotatedMeanwhile(Exception):
+    """Somebody else rotated the keys of this algorithm at the same moment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +122,7 @@ def public_keys(*, sealing_key: bytes) -> dict[str, Any]:
 
 
 def rotate(*, alg: str, sealing_key: bytes, at_once: bool = False) -> Rotation:
-    """The next key becomes the current one, the current one retires, and a new next one is published.
+    """The next key becomes the current one, the current one retires without its private half, a new one is next.
 
     Runs in the caller's transaction; other processes follow within `KEPT_FOR_S` of its commit. Raises
     NextKeyTooYoung where clients may not know the next key yet (unless `at_once`), KeysRotatedMeanwhile where
@@ -117,17 +134,17 @@ def rotate(*, alg: str, sealing_key: bytes, at_once: bool = False) -> Rotation:
     current, following = rows["current"].kid, rows["next"].kid
     ready_at = signs_from(rows["next"].created_at)
     if clock.now() < ready_at and not at_once:
-        raise NextKeyTooYoung(alg=alg, ready_at=ready_at.isoformat(timespec="seconds"))
+        raise NextKeyTooYoung(ready_at)
     newest = _new_row(alg, "next", sealing_key=sealing_key)  # before anything is locked: an RSA key takes a while
-    _hand_over(retiring=current, following=following, alg=alg)
+    _hand_over(retiring=current, following=following)
     session().execute(insert(SigningKey).values(newest))
     forget_retired()
     return Rotation(retired=current, current=following, next=newest["kid"])
 
 
 def forget_retired() -> int:
-    """Delete the keys whose last signature has expired; returns how many. Runs in the caller's transaction."""
-    statement = delete(SigningKey).where(SigningKey.retired_at <= clock.now() - PUBLISHED_AFTER)
+    """Delete the keys nobody needs any more; returns how many. Runs in the caller's transaction."""
+    statement = delete(SigningKey).where(SigningKey.retired_at <= clock.now() - KEPT_AFTER)
     return len(session().scalars(statement.returning(SigningKey.kid)).all())
 
 
@@ -139,7 +156,8 @@ def every_key() -> Sequence[SigningKey]:
 def check_seals(rows: Iterable[SigningKey], *, sealing_key: bytes) -> None:
     """Raises SealBroken where one of these keys was sealed with another KUMIAI_SEALING_KEY."""
     for row in rows:
-        unseal(sealing_key, row.private_sealed)
+        if row.private_sealed is not None:
+            unseal(sealing_key, row.private_sealed)
 
 
 def signs_from(published_at: datetime) -> datetime:
@@ -157,12 +175,13 @@ def _read(alg: str, *, sealing_key: bytes, known: _Kept | None) -> _Kept:
     if known is not None and known.kid == row.kid:
         key = known.key
     else:
+        assert row.private_sealed is not None, "the database holds a current key to its private half"
         key = JWKRegistry.import_key(json.loads(unseal(sealing_key, row.private_sealed)))
         key.ensure_kid()
     return _Kept(kid=row.kid, key=key, read_at=read_at)
 
 
-def _current(alg: str) -> Row[str, bytes] | None:
+def _current(alg: str) -> Row[str, bytes | None] | None:
     statement = select(SigningKey.kid, SigningKey.private_sealed)
     with autocommit().connect() as connection:
         return connection.execute(statement.where(SigningKey.alg == alg, SigningKey.state == "current")).one_or_none()
@@ -197,17 +216,17 @@ def _make_missing(alg: str, *, sealing_key: bytes) -> None:
                 connection.execute(insert(SigningKey).values(row).on_conflict_do_nothing())
 
 
-def _hand_over(*, retiring: str, following: str, alg: str) -> None:
+def _hand_over(*, retiring: str, following: str) -> None:
     """Raises KeysRotatedMeanwhile. Of many at a time, one finds the key it retires still current."""
     now = clock.now()
     retired = session().execute(
         update(SigningKey)
         .where(SigningKey.kid == retiring, SigningKey.state == "current")
-        .values(state="retired", retired_at=now)
+        .values(state="retired", retired_at=now, private_sealed=None)
         .returning(SigningKey.kid)
     )
     if retired.one_or_none() is None:
-        raise KeysRotatedMeanwhile(alg=alg)
+        raise KeysRotatedMeanwhile
     session().execute(update(SigningKey).where(SigningKey.kid == following).values(state="current", current_at=now))
 
 

@@ -243,7 +243,7 @@ def test_malformed_requests(app: Flask, third_party: ThirdParty) -> None:
 
 
 def test_wrong_secrets_are_counted(app: Flask, third_party: ThirdParty, rows: Rows) -> None:
-    caller = {"REMOTE_ADDR": "192.0.2.77"}
+    caller = {"REMOTE_ADDR": "192.0.2.177"}
     form = {"token": "x", "client_id": third_party.id, "client_secret": "wrong"}
     statuses = [
         app.test_client().post(PATH, data=form, environ_base=caller).status_code

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -21,12 +24,11 @@ from joserfc.jwk import KeySet
 from app import clock
 from app.cli import main
 from app.db import transaction
-from app.errors import DomainError
 from app.oauth import keys
-from app.oauth.errors import KeysRotatedMeanwhile, NextKeyTooYoung
+from app.oauth.grant_types import ID_TOKEN_LIFE_S
 from app.seal import SealBroken
 from app.settings import Settings
-from tests.live import eventually, server_env
+from tests.live import ROOT, eventually, server_env
 from tests.oauth.conftest import Member, ThirdParty
 from tests.oauth.statements import sent
 from tests.oauth.test_races import at_once
@@ -226,20 +228,19 @@ def test_a_next_key_signs_only_when_every_kept_set_has_it(
     stored = rows("SELECT kid, state FROM signing_key ORDER BY kid")
 
     at(keys.PUBLISHED_BEFORE - timedelta(seconds=1))
-    with pytest.raises(NextKeyTooYoung) as refusal:
+    with pytest.raises(keys.NextKeyTooYoung) as refusal:
         rotate(at_once=False)
     assert rows("SELECT kid, state FROM signing_key ORDER BY kid") == stored
-    ready_at = datetime.fromisoformat(str(refusal.value.detail["ready_at"]))
 
     at(keys.PUBLISHED_BEFORE)
-    assert abs(ready_at - clock.now()) < timedelta(seconds=1)
+    assert refusal.value.ready_at == clock.now()
     rotate(at_once=False)
 
 
 def test_the_first_rotation_of_a_server_that_never_signed_publishes_keys_and_waits(
     rotate: Callable[..., keys.Rotation], published: Callable[[], dict[str, Any]], rows: Rows
 ) -> None:
-    with pytest.raises(NextKeyTooYoung):
+    with pytest.raises(keys.NextKeyTooYoung):
         rotate(at_once=False)
     made = {kid for (kid,) in rows("SELECT kid FROM signing_key")}
     assert len(made) == 2  # kept, although the rotation was refused: the wait has begun
@@ -247,10 +248,7 @@ def test_the_first_rotation_of_a_server_that_never_signed_publishes_keys_and_wai
 
 
 def test_a_retired_key_is_published_until_what_it_signed_has_expired(
-    published: Callable[[], dict[str, Any]],
-    rotate: Callable[..., keys.Rotation],
-    at: Callable[[timedelta], None],
-    rows: Rows,
+    published: Callable[[], dict[str, Any]], rotate: Callable[..., keys.Rotation], at: Callable[[timedelta], None]
 ) -> None:
     at(timedelta())
     published()
@@ -258,16 +256,18 @@ def test_a_retired_key_is_published_until_what_it_signed_has_expired(
 
     at(keys.PUBLISHED_AFTER - timedelta(seconds=1))
     assert retired in kids(published())
-    rotate()
-    assert rows("SELECT FROM signing_key WHERE kid = :kid", kid=retired)
-
     at(keys.PUBLISHED_AFTER)
     assert retired not in kids(published())
+    assert timedelta(seconds=ID_TOKEN_LIFE_S) < keys.PUBLISHED_AFTER
+
+
+def test_a_retired_key_loses_its_private_half_at_once(rotate: Callable[..., keys.Rotation], rows: Rows) -> None:
     rotate()
-    assert not rows("SELECT FROM signing_key WHERE kid = :kid", kid=retired)
+    sealed = dict(rows("SELECT state, private_sealed IS NOT NULL FROM signing_key"))
+    assert sealed == {"retired": False, "current": True, "next": True}
 
 
-def test_clean_up_deletes_only_retired_keys_whose_time_is_over(
+def test_a_retired_key_is_kept_for_hints_and_deleted_by_rotation_or_clean_up(
     app: Flask, rotate: Callable[..., keys.Rotation], at: Callable[[timedelta], None], rows: Rows
 ) -> None:
     def forget() -> int:
@@ -275,11 +275,21 @@ def test_clean_up_deletes_only_retired_keys_whose_time_is_over(
             return keys.forget_retired()
 
     at(timedelta())
-    rotate()
+    first, second = rotate().retired, rotate().retired
+    at(keys.KEPT_AFTER - timedelta(seconds=1))
     assert forget() == 0
-    at(timedelta(days=3650))
-    assert forget() == 1
-    assert {state for (state,) in rows("SELECT state FROM signing_key")} == {"current", "next"}
+    third = rotate().retired
+
+    at(keys.KEPT_AFTER)
+    assert forget() == 2
+    assert forget() == 0
+    left = {kid for (kid,) in rows("SELECT kid FROM signing_key WHERE state = 'retired'")}
+    assert left == {third}
+    assert not {first, second} & left
+
+    at(2 * keys.KEPT_AFTER)
+    rotate()
+    assert not rows("SELECT FROM signing_key WHERE kid = :kid", kid=third)
 
 
 def test_of_twenty_rotations_at_once_one_wins_and_the_others_say_so(
@@ -296,12 +306,12 @@ def test_of_twenty_rotations_at_once_one_wins_and_the_others_say_so(
     def attempt(_: int) -> str:
         try:
             return rotate(at_once=False).current
-        except DomainError as refusal:
-            return refusal.code
+        except (keys.NextKeyTooYoung, keys.KeysRotatedMeanwhile) as refusal:
+            return type(refusal).__name__
 
     answers = at_once(attempt)
 
-    winners = [answer for answer in answers if answer not in ("keys_rotated_meanwhile", "next_key_too_young")]
+    winners = [answer for answer in answers if answer not in ("KeysRotatedMeanwhile", "NextKeyTooYoung")]
     assert len(winners) == 1
     assert dict(rows("SELECT state, count(*) FROM signing_key GROUP BY 1")) == {"retired": 1, "current": 1, "next": 1}
     assert rows("SELECT kid FROM signing_key WHERE state = 'current'") == [(winners[0],)]
@@ -326,7 +336,7 @@ def test_a_rotation_that_waited_for_another_does_not_rotate_again(
             keys.rotate(alg="ES256", sealing_key=sealing_key, at_once=True)
             second = pool.submit(rotate)
             eventually(waits)
-        with pytest.raises(KeysRotatedMeanwhile):
+        with pytest.raises(keys.KeysRotatedMeanwhile):
             second.result()
     assert len(rows("SELECT FROM signing_key WHERE state = 'retired'")) == 1
 
@@ -339,6 +349,7 @@ def test_the_database_holds_a_state_to_its_times_and_one_current_key_per_algorit
         "UPDATE signing_key SET state = 'retired' WHERE state = 'current'",
         "UPDATE signing_key SET retired_at = now() WHERE state = 'current'",
         "UPDATE signing_key SET current_at = now() WHERE state = 'next'",
+        "UPDATE signing_key SET private_sealed = NULL WHERE state = 'next'",
         "UPDATE signing_key SET state = 'current', current_at = now() WHERE state = 'next'",
     ):
         with psycopg.connect(fresh_database) as connection, pytest.raises(psycopg.IntegrityError):
@@ -422,3 +433,30 @@ def test_another_sealing_key_is_named_and_changes_nothing(
     assert "KUMIAI_SEALING_KEY" in answer.output
     assert isinstance(answer.exception, SystemExit)
     assert rows("SELECT kid, state FROM signing_key ORDER BY kid") == stored
+
+
+def test_a_key_of_the_release_before_signs_on_after_the_migration(
+    app: Flask,
+    fresh_database: str,
+    sealing_key: bytes,
+    published: Callable[[], dict[str, Any]],
+    rotate: Callable[..., keys.Rotation],
+) -> None:
+    with app.app_context():
+        before = keys.current_key(sealing_key=sealing_key).kid
+    rotate(alg="PS256")  # what the release before could not hold
+    alembic = (sys.executable, "-m", "alembic", "-c", "setup.cfg")
+    for step in (("downgrade", "0005"), ("upgrade", "head")):
+        subprocess.run(
+            [*alembic, *step],
+            cwd=ROOT,
+            env={**os.environ, "DATABASE_URL": fresh_database},
+            check=True,
+            capture_output=True,
+        )
+        app.extensions.pop("kumiai.signing_keys", None)
+
+    with app.app_context():
+        assert keys.current_key(sealing_key=sealing_key).kid == before
+    assert before in kids(published())
+    assert rotate().retired == before
