@@ -8,6 +8,7 @@ from urllib.parse import urljoin
 
 import pytest
 import requests
+from jwskate import SignedJwt
 from requests_oauth2client import AuthorizationResponseError, BearerToken, InvalidGrant, OAuth2Client
 
 from tests import factories
@@ -113,3 +114,37 @@ def test_a_denial_and_a_second_visit(live_server: Live, client: OAuth2Client) ->
     third = client.authorization_request(scope="openid balance", prompt="none")
     straight = browser.open(str(third))
     assert third.validate_callback(straight.headers["Location"]).code
+
+
+@pytest.mark.parametrize("alg", ["ES256", "PS256", "EdDSA"])
+def test_id_tokens_and_introspection(live_server: Live, alg: str) -> None:
+    with live_server.app.app_context():
+        registered = factories.oauth_client(redirect_uris=[CALLBACK], id_token_alg=alg)
+    client = OAuth2Client.from_discovery_endpoint(
+        issuer=live_server.url,
+        client_id=registered.id,
+        client_secret=registered.secret,
+        redirect_uri=CALLBACK,
+        id_token_signed_response_alg=alg,
+        testing=True,
+    )
+    person, browser = live_server.register(), Browser(live_server)
+    asked = client.authorization_request(scope="openid balance offline_access")
+    page = browser.sign_in(browser.open(str(asked)), person)
+    back = browser.send(page, decision="allow", permission=["balance"])
+    tokens = client.authorization_code(asked.validate_callback(back.headers["Location"]), validate=True)
+
+    known = client.introspect_token(tokens)
+    assert (known["active"], known["sub"], known["scope"]) == (True, str(person.id), "openid balance offline_access")
+    assert client.introspect_token(tokens, token_type_hint="refresh_token")["active"] is True
+    assert tokens.access_token is not None
+    assert client.introspect_token(tokens.access_token, token_type_hint="refresh_token")["active"] is True
+
+    signed = client.introspect_token(tokens, requests_kwargs={"accept": "application/token-introspection+jwt"})
+    assert client.authorization_server_jwks is not None
+    jwt = SignedJwt(signed)
+    assert jwt.verify_signature(client.authorization_server_jwks, alg=alg)
+    assert jwt.claims["token_introspection"] == known
+
+    assert client.revoke_access_token(tokens)
+    assert client.introspect_token(tokens) == {"active": False}
