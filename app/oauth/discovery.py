@@ -34,6 +34,7 @@ def metadata(issuer_url: str, *, grant_types: Collection[str]) -> dict[str, Any]
 def _addresses(issuer_url: str) -> dict[str, Any]:
     return {
         "authorization_endpoint": f"{issuer_url}/oauth/authorize",
+        "device_authorization_endpoint": f"{issuer_url}/oauth/device_authorization",
         "token_endpoint": f"{issuer_url}/oauth/token",
         "userinfo_endpoint": f"{issuer_url}/oauth/userinfo",
         "revocation_endpoint": f"{issuer_url}/oauth/revoke",
