@@ -59,6 +59,12 @@ class InvalidScope(OAuthRefusal):
     code = "invalid_scope"
 
 
+class InvalidAuthorizationDetails(OAuthRefusal):
+    """Authorization details that are not in order, or where none are taken (RFC 9396); `problem` says what is wrong."""
+
+    code = "invalid_authorization_details"
+
+
 class InvalidGrant(OAuthRefusal):
     """The code or refresh token is unknown, expired, spent, revoked or another's. The caller is not told which."""
 
@@ -69,6 +75,30 @@ class GrantBurnt(InvalidGrant):
     """The same, where what the attempt caused must stay: a code spent by it, a family of tokens revoked by it."""
 
     keeps_changes = True
+
+
+class AuthorizationPending(OAuthRefusal):
+    """The member has not answered the device's request yet (RFC 8628 section 3.5). That it polled stays noted."""
+
+    code, keeps_changes = "authorization_pending", True
+
+
+class SlowDown(OAuthRefusal):
+    """The same, and the device polls too fast: its interval grew by five seconds (RFC 8628 section 3.5)."""
+
+    code, keeps_changes = "slow_down", True
+
+
+class AccessDenied(OAuthRefusal):
+    """The member did not allow what the device asked for."""
+
+    code = "access_denied"
+
+
+class ExpiredToken(OAuthRefusal):
+    """The device code expired before the member answered, or before the device came for its tokens."""
+
+    code = "expired_token"
 
 
 class InvalidDpopProof(OAuthRefusal):
@@ -157,16 +187,22 @@ class RedirectMismatch(DomainError):
     code, status = "redirect_uri_mismatch", 400
 
 
-class InvalidCeiling(DomainError):
-    """The ceiling per payment is not a whole number of yen from 1 to what was asked."""
+class InvalidMandate(DomainError):
+    """Limits of payment that are malformed or go beyond what was offered; `fields` names each that is wrong."""
 
-    code, status = "invalid_ceiling", 422
+    code, status = "invalid_mandate", 422
 
 
 class ShopsChanged(DomainError):
     """None of the shops the consent page named may be paid through this app any more; others may."""
 
     code, status = "shops_changed", 409
+
+
+class UserCodeUnusable(DomainError):
+    """No device waits with this code: it is unknown, expired or answered. The caller is not told which."""
+
+    code, status = "user_code_unusable", 404
 
 
 def _challenge(scheme: str, **parameters: str) -> str:

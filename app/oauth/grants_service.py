@@ -17,9 +17,8 @@ from app import clock
 from app.db import autocommit, session
 from app.ids import new_id
 from app.issuer import current_issuer
-from app.member.models import Member
 from app.oauth.errors import InvalidGrant
-from app.oauth.models import OAuthGrant, OAuthToken
+from app.oauth.models import DeviceAuthorization, OAuthGrant, OAuthToken
 from app.oauth.ports import Mandate, SpendControls
 from app.oauth.scopes import in_order
 
@@ -84,16 +83,25 @@ def revoke(*, grant_id: UUID, controls: SpendControls) -> None:
 
 def revoke_tokens_of_member(member_id: UUID) -> None:
     """End every token of a member (suspension, new password). The grants stay: clients ask again without a page."""
+    # an approval its device has not fetched yet; before the grants, since a poll locks them in this order
+    session().execute(
+        update(DeviceAuthorization)
+        .where(DeviceAuthorization.member_id == member_id, DeviceAuthorization.used_at.is_(None))
+        .values(used_at=clock.now())
+    )
     grants = select(OAuthGrant.id).where(OAuthGrant.member_id == member_id).order_by(OAuthGrant.id)
     ids = session().scalars(grants.with_for_update(key_share=True)).all()
     _revoke_tokens(OAuthToken.grant_id.in_(ids))
 
 
-def lock_living(grant_id: UUID) -> OAuthGrant:
-    """The grant, locked, if it and its member are still good. Raises InvalidGrant."""
-    grant = _locked(grant_id)
-    status = session().scalar(select(Member.status).where(Member.id == grant.member_id))
-    if grant.revoked_at is not None or status != "active":
+def lock_living(which: ColumnElement[bool]) -> OAuthGrant:
+    """The one grant that `which` picks, locked, if it is still good. Raises InvalidGrant.
+
+    Whether its member is, must be asked after this: a suspension may be what the lock was waited for.
+    """
+    statement = select(OAuthGrant).where(which).with_for_update(key_share=True)
+    grant = session().scalars(statement, execution_options={"populate_existing": True}).one_or_none()
+    if grant is None or grant.revoked_at is not None:
         raise InvalidGrant
     return grant
 

@@ -21,12 +21,13 @@ from typing import Any
 from uuid import UUID
 
 from authlib.oauth2.rfc6749 import TokenMixin
-from sqlalchemy import Select, select, update
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app import clock
 from app.db import session
 from app.ids import keyed_hash, new_id, new_secret, same, secret_hash
+from app.member.models import Member
 from app.oauth import grants_service
 from app.oauth.clients import Client
 from app.oauth.details import payment_detail
@@ -97,16 +98,17 @@ def issue_to_member(
 
     Raises InvalidGrant.
     """
-    grant = grants_service.lock_living(grant_id)
+    grant = grants_service.lock_living(OAuthGrant.id == grant_id)
     effective = _effective(scopes, client=client, grant=grant)
     origin = OAuthToken(
         family_id=family_id, client_id=client.id, member_id=grant.member_id, grant_id=grant_id, auth_time=auth_time
     )
     access, refresh = new_secret("kat_"), None
-    expires_in_s = _save_access(access, origin=origin, scopes=effective, jkt=jkt)
+    new = [_access(access, origin=origin, scopes=effective, jkt=jkt)]
     if "offline_access" in effective and client.check_grant_type("refresh_token"):
         refresh = new_secret("krt_")
-        _save_refresh(refresh, origin=origin, scopes=effective, jkt=jkt)
+        new.append(_refresh(refresh, origin=origin, scopes=effective, jkt=jkt))
+    expires_in_s = _save(*new)
     issued = _issued(access, refresh, expires_in_s=expires_in_s, scopes=effective, grant=grant, controls=controls)
     return replace(issued, bound=jkt is not None)
 
@@ -115,7 +117,7 @@ def issue_to_client(*, client: Client, scopes: Collection[str], jkt: str | None 
     """An access token for a program acting for itself, such as a till (RFC 6749 section 4.4)."""
     access, effective = new_secret("kat_"), in_order(scopes)
     origin = OAuthToken(family_id=new_id(), client_id=client.id)
-    expires_in_s = _save_access(access, origin=origin, scopes=effective, jkt=jkt)
+    expires_in_s = _save(_access(access, origin=origin, scopes=effective, jkt=jkt))
     return Issued(access_token=access, expires_in_s=expires_in_s, scopes=effective, bound=jkt is not None)
 
 
@@ -126,12 +128,11 @@ def open_refresh(secret: str, *, client: Client, jkt: str | None, key: bytes) ->
     revoked.
     """
     client_id = client.id
-    known = session().scalar(_refresh(secret, client_id=client_id))
-    if known is None or known.grant_id is None:
-        raise InvalidGrant
-    _check_key(known, client=client, jkt=jkt)  # first: who lacks the key cannot have a family revoked either
-    grant = grants_service.lock_living(known.grant_id)
-    row = session().scalars(_refresh(secret, client_id=client_id), execution_options={"populate_existing": True}).one()
+    its_grant = select(OAuthToken.grant_id).where(*_is_refresh(secret, client_id=client_id)).scalar_subquery()
+    grant = grants_service.lock_living(OAuthGrant.id == its_grant)
+    # read only now: what another did to it while we waited for the lock is seen
+    row = session().scalars(select(OAuthToken).where(*_is_refresh(secret, client_id=client_id))).one()
+    _check_key(row, client=client, jkt=jkt)  # first: who lacks the key cannot have a family revoked either
     if row.revoked_at is not None or row.expires_at <= clock.now():
         raise InvalidGrant
     if row.rotated_at is not None and not _shielded(secret, row, client_id=client_id, key=key):
@@ -153,11 +154,13 @@ def refresh(
     effective = _effective(scopes, client=client, grant=presented.grant)
     if presented.row.jkt is not None and client.profile.confidential:
         access, next_refresh = _renew(presented)
+        new = []
     else:
-        access, next_refresh = _rotate(
-            presented, asked=" ".join([*effective, *([jkt] if jkt else [])]), jkt=jkt, key=key
-        )
-    expires_in_s = _save_access(access, origin=presented.row, scopes=effective, jkt=jkt)
+        asked = " ".join([*effective, *([jkt] if jkt else [])])
+        access, next_refresh = _rotate(presented, asked=asked, key=key)
+        # RFC 6749 section 6: narrowing one access token does not narrow the refresh token
+        new = [_refresh(next_refresh, origin=presented.row, scopes=presented.row.scopes, jkt=jkt)]
+    expires_in_s = _save(_access(access, origin=presented.row, scopes=effective, jkt=jkt), *new)
     issued = _issued(
         access, next_refresh, expires_in_s=expires_in_s, scopes=effective, grant=presented.grant, controls=controls
     )
@@ -204,20 +207,20 @@ def _renew(presented: Presented) -> tuple[str, str]:
     return new_secret("kat_"), presented.secret
 
 
-def _rotate(presented: Presented, *, asked: str, jkt: str | None, key: bytes) -> tuple[str, str]:
+def _rotate(presented: Presented, *, asked: str, key: bytes) -> tuple[str, str]:
     """Spend a refresh token: an access token and its successor, the same each time within the grace."""
-    access = _derived("kat_", key=key, purpose="oauth.access.successor", value=f"{presented.secret} {asked}")
-    successor = _successor(presented.secret, key=key)
     if presented.row.rotated_at is None:
         presented.row.rotated_at = clock.now()
-        # RFC 6749 section 6: narrowing one access token does not narrow the refresh token
-        _save_refresh(successor, origin=presented.row, scopes=presented.row.scopes, jkt=jkt)
-    return access, successor
+    access = _derived("kat_", key=key, purpose="oauth.access.successor", value=f"{presented.secret} {asked}")
+    return access, _successor(presented.secret, key=key)
 
 
-def _refresh(secret: str, *, client_id: str) -> Select[OAuthToken]:
-    return select(OAuthToken).where(
-        OAuthToken.token_hash == secret_hash(secret), OAuthToken.kind == "refresh", OAuthToken.client_id == client_id
+def _is_refresh(secret: str, *, client_id: str) -> tuple[ColumnElement[bool], ...]:
+    """What picks the refresh token of this client."""
+    return (
+        OAuthToken.token_hash == secret_hash(secret),
+        OAuthToken.kind == "refresh",
+        OAuthToken.client_id == client_id,
     )
 
 
@@ -226,7 +229,9 @@ def _shielded(secret: str, row: OAuthToken, *, client_id: str, key: bytes) -> bo
     assert row.rotated_at is not None
     if clock.now() - row.rotated_at > GRACE:
         return False
-    successor = session().scalar(_refresh(_successor(secret, key=key), client_id=client_id))
+    successor = session().scalar(
+        select(OAuthToken).where(*_is_refresh(_successor(secret, key=key), client_id=client_id))
+    )
     return successor is not None and successor.rotated_at is None and successor.revoked_at is None
 
 
@@ -260,19 +265,33 @@ def _issued(
     )
 
 
-def _save_access(secret: str, *, origin: OAuthToken, scopes: Collection[str], jkt: str | None) -> int:
-    """Keep the hash of an access token, unless it is kept; returns the seconds it has left."""
-    values = _values(secret, origin=origin, scopes=scopes, jkt=jkt, kind="access", life=ACCESS_LIFE)
-    session().execute(insert(OAuthToken).values(values).on_conflict_do_nothing(index_elements=["token_hash"]))
-    expires_at = (
-        session().scalars(select(OAuthToken.expires_at).where(OAuthToken.token_hash == values["token_hash"])).one()
+def _save(*new: dict[str, Any]) -> int:
+    """Keep the hashes of one member's (or no member's) tokens, unless they are kept; returns the seconds
+    that the access token has left.
+
+    Raises InvalidGrant for a member who is suspended: read here, under the grant's lock, so that a suspension either
+    is seen or waits for that lock and then ends these tokens.
+    """
+    status = select(Member.status).where(Member.id == new[0]["member_id"]).scalar_subquery()
+    statement = (
+        insert(OAuthToken)
+        .values(list(new))
+        .on_conflict_do_update(index_elements=["token_hash"], set_={"kind": OAuthToken.kind})  # so that it comes back
+        .returning(OAuthToken.kind, OAuthToken.expires_at, status.label("status"))
     )
-    return math.ceil((expires_at - clock.now()).total_seconds())
+    rows = session().execute(statement).all()
+    if any(row.status not in (None, "active") for row in rows):
+        raise InvalidGrant
+    life: timedelta = next(row.expires_at for row in rows if row.kind == "access") - clock.now()
+    return math.ceil(life.total_seconds())
 
 
-def _save_refresh(secret: str, *, origin: OAuthToken, scopes: Collection[str], jkt: str | None) -> None:
-    values = _values(secret, origin=origin, scopes=scopes, jkt=jkt, kind="refresh", life=REFRESH_LIFE)
-    session().execute(insert(OAuthToken).values(values))
+def _access(secret: str, *, origin: OAuthToken, scopes: Collection[str], jkt: str | None) -> dict[str, Any]:
+    return _values(secret, origin=origin, scopes=scopes, jkt=jkt, kind="access", life=ACCESS_LIFE)
+
+
+def _refresh(secret: str, *, origin: OAuthToken, scopes: Collection[str], jkt: str | None) -> dict[str, Any]:
+    return _values(secret, origin=origin, scopes=scopes, jkt=jkt, kind="refresh", life=REFRESH_LIFE)
 
 
 def _values(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +17,7 @@ from app.member import codes, service, sessions
 from app.oauth import tokens
 from app.oauth.clients import find_client
 from app.oauth.suspension import suspend_member
+from app.wallet.spend_control import GrantControls
 from tests.live import eventually
 from tests.oauth.conftest import Member, ThirdParty
 
@@ -92,11 +94,37 @@ def test_tokens_being_issued_at_that_moment_end_too(
         client = find_client(third_party.id)
         assert client
         tokens.issue_to_member(
-            client=client, grant_id=grant_id, family_id=new_id(), scopes=["openid"], auth_time=clock.now()
+            client=client,
+            grant_id=grant_id,
+            family_id=new_id(),
+            scopes=["openid"],
+            auth_time=clock.now(),
+            controls=GrantControls(),
         )
         begin()
 
     assert rows("SELECT count(*) FROM oauth_token WHERE client_id = :id", id=third_party.id) == [(1,)]
+    assert living(third_party.id) == 0
+
+
+def test_tokens_asked_for_while_a_suspension_is_under_way_are_not_issued(
+    app: Flask, third_party: ThirdParty, member: Member, rows: Callable[..., list[Any]], living: Callable[[str], int]
+) -> None:
+    refresh_token = third_party.tokens(member, **OFFLINE)["refresh_token"]
+    code = third_party.code(member, **OFFLINE, prompt="consent")
+
+    with ThreadPoolExecutor(2) as pool:
+        with app.app_context(), transaction():
+            suspend_member(member.id)
+            asked = [
+                pool.submit(third_party.refresh, refresh_token),
+                pool.submit(third_party.redeem, code),
+            ]
+            waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            eventually(lambda: len(rows(waiting)) == len(asked) or None)
+        answers = [each.result(timeout=30) for each in asked]
+
+    assert [answer.get_json()["error"] for answer in answers] == ["invalid_grant", "invalid_grant"]
     assert living(third_party.id) == 0
 
 
