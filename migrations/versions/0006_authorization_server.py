@@ -51,6 +51,27 @@ WIDENED = {
 CREDENTIAL_RULE_BEFORE = "(secret_hash IS NULL) = (profile IN ('native', 'spa'))"
 
 
+CEILINGS_FOR_LIVING_MANDATES = """
+WITH before AS (
+    SELECT given.id, (given.mandate ->> 'max_per_payment_yen')::bigint AS yen,
+           issuer.default_max_per_day_yen AS day_yen, issuer.default_max_per_month_yen AS month_yen
+      FROM oauth_grant AS given, issuer
+     WHERE given.mandate IS NOT NULL
+), limited AS (
+    UPDATE spend_control
+       SET max_per_day_yen = greatest(yen, day_yen), max_per_month_yen = greatest(yen, day_yen, month_yen)
+      FROM before
+     WHERE spend_control.id = before.id
+)
+UPDATE oauth_grant
+   SET mandate = mandate - 'type' || jsonb_build_object(
+           'max_per_day_yen', greatest(yen, day_yen), 'max_per_month_yen', greatest(yen, day_yen, month_yen))
+  FROM before
+ WHERE oauth_grant.id = before.id
+"""
+"""What was given before there were ceilings per day and month gets the issuer's."""
+
+
 def upgrade() -> None:
     op.create_table(
         "oauth_proof_seen",
@@ -265,6 +286,15 @@ def upgrade() -> None:
     )
     op.add_column("spend_control", sa.Column("spent_day_yen", sa.BigInteger(), server_default="0", nullable=False))
     op.add_column("spend_control", sa.Column("spent_month_yen", sa.BigInteger(), server_default="0", nullable=False))
+    op.alter_column(
+        "oauth_grant",
+        "mandate",
+        existing_type=postgresql.JSONB(),
+        existing_nullable=True,
+        comment="the limits of payment, as granted (perhaps lowered): app/oauth/ports.py",
+        existing_comment="RFC 9396 authorization detail of type payment, as granted (perhaps lowered)",
+    )
+    op.execute(CEILINGS_FOR_LIVING_MANDATES)
     op.drop_constraint(op.f("ck_oauth_client_secret_unless_public"), "oauth_client")
     for table, rules in CHECKS.items():
         for name, rule in rules.items():
@@ -283,6 +313,18 @@ def downgrade() -> None:
         for name in rules:
             op.drop_constraint(op.f(f"ck_{table}_{name}"), table)
     op.create_check_constraint(op.f("ck_oauth_client_secret_unless_public"), "oauth_client", CREDENTIAL_RULE_BEFORE)
+    op.execute(
+        "UPDATE oauth_grant SET mandate = mandate - '{max_per_day_yen,max_per_month_yen}'::text[]"
+        ' || \'{"type": "payment"}\' WHERE mandate IS NOT NULL'
+    )
+    op.alter_column(
+        "oauth_grant",
+        "mandate",
+        existing_type=postgresql.JSONB(),
+        existing_nullable=True,
+        comment="RFC 9396 authorization detail of type payment, as granted (perhaps lowered)",
+        existing_comment="the limits of payment, as granted (perhaps lowered): app/oauth/ports.py",
+    )
     op.drop_column("spend_control", "spent_month_yen")
     op.drop_column("spend_control", "spent_day_yen")
     op.drop_column("spend_control", "spent_on")
