@@ -23,6 +23,8 @@ from app.oauth.client_assertion import TYPE
 from tests.oauth.conftest import VERIFIER, ThirdParty
 
 ISSUER = "http://localhost:8000"
+SCOPES: dict[str, Any] = {"scope": "openid offline_access", "ticked": []}
+"""What an app asks for that wants a refresh token and nothing that is asked box by box."""
 TOKEN = f"{ISSUER}/oauth/token"
 USERINFO = f"{ISSUER}/oauth/userinfo"
 
@@ -149,6 +151,23 @@ def caller(app: Flask) -> FlaskClient:
 
 def by_assertion(assertion: str) -> dict[str, str]:
     return {"client_assertion_type": TYPE, "client_assertion": assertion}
+
+
+def at_token(response: TestResponse, parameter: str) -> None:
+    """Refused at the token endpoint (RFC 9449 section 5), with what is wrong by name."""
+    body = response.get_json()
+    assert (response.status_code, body["error"]) == (400, "invalid_dpop_proof"), body
+    assert body["error_description"] == f"The DPoP proof is not accepted: {parameter}"
+
+
+def invalid_token(response: TestResponse, scheme: str) -> None:
+    assert (response.status_code, response.get_json()["code"]) == (401, "invalid_token"), response.text
+    assert response.headers["WWW-Authenticate"].startswith(f'{scheme} realm="kumiai", error="invalid_token"')
+
+
+def error(response: TestResponse) -> str:
+    assert response.status_code == 400, response.text
+    return str(response.get_json()["error"])
 
 
 def b64_basic(party: ThirdParty) -> str:
