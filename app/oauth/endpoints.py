@@ -51,8 +51,7 @@ def _may_be_kept(response: Response) -> Response:
 @protected_by(Public("clients prove who they are in the request itself; what they push is counted"))
 def push() -> tuple[Response, int]:
     request = from_body()
-    with transaction():
-        client, _ = client_auth.authenticate(request)
+    client, _ = client_auth.authenticate(request)
     request_uri, parameters = par.accepted(request, client=client)
     with transaction():
         expires_in_s = pushed.save(request_uri, client_id=client.id, parameters=parameters)

@@ -23,14 +23,17 @@ BY_PUBLIC_NETWORK = 1_200
 _CREDENTIALS = frozenset({"client_secret", "client_assertion", "client_assertion_type"})
 
 
-def accepted(oauth_request: OAuthRequest, *, client: Client) -> tuple[str, dict[str, str]]:
+def accepted(oauth_request: OAuthRequest, *, client: Client, dpop_jkt: str | None = None) -> tuple[str, dict[str, str]]:
     """A new request_uri for what this client pushed, and the parameters to keep under it.
 
-    The client is authenticated already. Raises OAuthRefusal or OAuth2Error for what the authorization endpoint would
+    The client is authenticated already; `dpop_jkt` is the key that a proof beside the push binds its code to (RFC 9449
+    section 10.1). Raises OAuthRefusal or OAuth2Error for what the authorization endpoint would
     refuse (section 2.3), TooManyRequests, and 413.
     """
     _count(client)
     parameters = _parameters(oauth_request, client=client)
+    if dpop_jkt is not None:
+        parameters["dpop_jkt"] = dpop_jkt
     request_uri = pushed.new_request_uri()
     try:
         server().get_consent_grant(OAuthRequest(MultiDict(parameters), pushed_as=request_uri))
