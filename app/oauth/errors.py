@@ -187,6 +187,30 @@ class RedirectMismatch(DomainError):
     code, status = "redirect_uri_mismatch", 400
 
 
+class InvalidTarget(OAuthRefusal):
+    """A token was asked for another resource than this server's API (RFC 8707 section 2)."""
+
+    code = "invalid_target"
+
+
+class InvalidRequestUri(DomainError):
+    """No pushed request of this client that is still good. The caller is not told which. Shown as a page."""
+
+    code, status = "invalid_request_uri", 400
+
+
+class RequestUriSpent(DomainError):
+    """The member answered this pushed request already. Shown as a page."""
+
+    code, status = "request_uri_spent", 400
+
+
+class RequestUriReplayed(RequestUriSpent):
+    """The same, for a second answer: what the first one issued was taken back."""
+
+    keeps_changes = True
+
+
 class InvalidMandate(DomainError):
     """Limits of payment that are malformed or go beyond what was offered; `fields` names each that is wrong."""
 

@@ -9,7 +9,14 @@ from urllib.parse import urljoin
 import pytest
 import requests
 from jwskate import SignedJwt
-from requests_oauth2client import AuthorizationResponseError, BearerToken, InvalidGrant, OAuth2Client
+from requests_oauth2client import (
+    AuthorizationResponseError,
+    BearerToken,
+    InvalidGrant,
+    InvalidScope,
+    InvalidTarget,
+    OAuth2Client,
+)
 
 from tests import factories
 from tests.live import Live, Person
@@ -148,3 +155,25 @@ def test_id_tokens_and_introspection(live_server: Live, alg: str) -> None:
 
     assert client.revoke_access_token(tokens)
     assert client.introspect_token(tokens) == {"active": False}
+
+
+def test_a_pushed_request(live_server: Live, client: OAuth2Client) -> None:
+    person, browser = live_server.register(), Browser(live_server)
+    asked = client.authorization_request(scope="openid balance", login_hint=person.email)
+    pushed = client.pushed_authorization_request(asked)
+    assert pushed.request_uri.startswith("urn:ietf:params:oauth:request_uri:kpr_")
+
+    page = browser.sign_in(browser.open(str(pushed)), person)
+    back = browser.send(page, decision="allow", permission=["balance"])
+    tokens = client.authorization_code(asked.validate_callback(back.headers["Location"]), validate=True)
+    assert tokens.scope == "openid balance"
+
+    again = browser.open(str(pushed))
+    assert again.status_code == 400
+    assert "Location" not in again.headers
+    with pytest.raises(InvalidScope):
+        client.pushed_authorization_request(client.authorization_request(scope="till"))
+    with pytest.raises(InvalidTarget):
+        client.pushed_authorization_request(
+            client.authorization_request(scope="openid", resource=f"{live_server.url}/")
+        )
