@@ -84,6 +84,10 @@ class SpendControls(Protocol):
         """The issuer's monies: code to name, in their order on pages."""
         ...
 
+    def has_money(self, code: str) -> bool:
+        """Whether the issuer has a money of that code."""
+        ...
+
     def usage(self, grant_ids: Sequence[UUID]) -> dict[UUID, Usage]:
         """How much of each grant's mandate is used; grants that never could pay are left out."""
         ...

@@ -24,8 +24,8 @@ def member_with_purchases(live: Live) -> Person:
         for _ in range(12):
             factories.charge(member_id=person.id, money=money, amount_yen=1_000)
         if find_client(_CLIENT) is None:
-            shop_id = factories.shop(accepts=[money])
-            factories.oauth_client(client_id=_CLIENT, redirect_uris=[REDIRECT_URI], allowed_shops=[shop_id])
+            shops = [factories.shop(accepts=[money]) for _ in range(2)]
+            factories.oauth_client(client_id=_CLIENT, redirect_uris=[REDIRECT_URI], allowed_shops=shops)
     return person
 
 
@@ -69,6 +69,10 @@ def tour(page: Page, live: Live, person: Person) -> Iterator[str]:
     yield "consent to pay"
     page.locator("input[value=payment]").check()
     page.locator("#max_per_payment_yen").fill("９９９，９９９")
+    page.locator("details.finer summary").click()
+    yield "consent to pay, in detail"
+    page.locator("#max_per_day_yen").fill("as much as you like")
+    page.locator("#until").fill("2020-01-01")
     page.locator("button[value=allow]").click()
     yield "consent to pay, refused"
     for path in ("/", "/docs", "/docs/errors/insufficient_balance", "/dev/mailbox", "/nowhere", "/logout"):
