@@ -116,3 +116,9 @@ class ShopsChanged(DomainError):
     """None of the shops the consent page named may be paid through this app any more; others may."""
 
     code, status = "shops_changed", 409
+
+
+class MandateChanged(DomainError):
+    """The limits of payment are not those the member saw any more: changed, or taken back, meanwhile."""
+
+    code, status = "mandate_changed", 409

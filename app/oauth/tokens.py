@@ -46,6 +46,7 @@ class Issued:
     expires_in_s: int
     scopes: tuple[str, ...]
     refresh_token: str | None = None
+    grant_id: UUID | None = None
     authorization_details: tuple[dict[str, Any], ...] = ()
 
     def as_answer(self) -> dict[str, Any]:
@@ -58,6 +59,8 @@ class Issued:
         }
         if self.refresh_token is not None:
             answer["refresh_token"] = self.refresh_token
+        if self.grant_id is not None:  # Grant Management for OAuth 2.0: by it the client finds /oauth/grants/{id}
+            answer["grant_id"] = str(self.grant_id)
         if self.authorization_details:
             answer["authorization_details"] = list(self.authorization_details)
         return answer
@@ -217,6 +220,7 @@ def _issued(
         refresh_token=refresh,
         expires_in_s=expires_in_s,
         scopes=scopes,
+        grant_id=grant.id,
         authorization_details=(payment_detail(mandate, controls=controls),) if mandate else (),
     )
 
