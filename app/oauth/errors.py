@@ -57,6 +57,12 @@ class GrantBurnt(InvalidGrant):
     keeps_changes = True
 
 
+class InvalidAuthorizationDetails(OAuthRefusal):
+    """Authorization details where none are taken (RFC 9396 section 6)."""
+
+    code = "invalid_authorization_details"
+
+
 class MissingToken(DomainError):
     """No bearer token was sent: a challenge without an error code (RFC 6750 section 3.1)."""
 
@@ -106,10 +112,10 @@ class RedirectMismatch(DomainError):
     code, status = "redirect_uri_mismatch", 400
 
 
-class InvalidCeiling(DomainError):
-    """The ceiling per payment is not a whole number of yen from 1 to what was asked."""
+class InvalidMandate(DomainError):
+    """Limits of payment that are malformed or go beyond what was offered; `fields` names each that is wrong."""
 
-    code, status = "invalid_ceiling", 422
+    code, status = "invalid_mandate", 422
 
 
 class ShopsChanged(DomainError):
