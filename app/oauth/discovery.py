@@ -22,6 +22,8 @@ def metadata(issuer_url: str) -> dict[str, Any]:
         "userinfo_endpoint": f"{issuer_url}/oauth/userinfo",
         "revocation_endpoint": f"{issuer_url}/oauth/revoke",
         "jwks_uri": f"{issuer_url}/oauth/jwks.json",
+        "grant_management_endpoint": f"{issuer_url}/oauth/grants",
+        "grant_management_actions_supported": ["query", "revoke"],
         "service_documentation": f"{issuer_url}/docs",
         "scopes_supported": list(SCOPES),
         "response_types_supported": ["code"],
