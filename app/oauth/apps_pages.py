@@ -131,12 +131,10 @@ def _limits_page(app: AllowedApp, *, shown: dict[str, Any], refusal: DomainError
 
 def _shops(app: AllowedApp) -> dict[str, str]:
     """The names of the shops it may be paid at, by id."""
-    controls = server().controls
-    return (
-        {str(shop): name for shop in app.mandate.shops for name in controls.shops([shop], current_locale())}
-        if app.mandate
-        else {}
-    )
+    if app.mandate is None:
+        return {}
+    names = server().controls.shop_names(app.mandate.shops, current_locale())
+    return {str(shop): name for shop, name in names.items()}
 
 
 def _monies(app: AllowedApp) -> dict[str, str]:

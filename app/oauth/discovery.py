@@ -18,6 +18,7 @@ def metadata(issuer_url: str) -> dict[str, Any]:
     return {
         "issuer": issuer_url,
         "authorization_endpoint": f"{issuer_url}/oauth/authorize",
+        "device_authorization_endpoint": f"{issuer_url}/oauth/device_authorization",
         "token_endpoint": f"{issuer_url}/oauth/token",
         "userinfo_endpoint": f"{issuer_url}/oauth/userinfo",
         "revocation_endpoint": f"{issuer_url}/oauth/revoke",

@@ -1,12 +1,14 @@
-"""What programs call: token, revocation, userinfo, keys, discovery."""
+"""What programs call: token, device authorization, revocation, userinfo, keys, discovery."""
 
 from __future__ import annotations
 
 from flask import Blueprint, jsonify
+from flask import request as http_request
 from werkzeug.wrappers import Response
 
 from app.db import transaction
-from app.oauth import cors, discovery, identity, keys, refusals
+from app.limits import Door, knock_at, network
+from app.oauth import client_auth, cors, device, discovery, identity, keys, refusals
 from app.oauth.protector import Bearer, current_access
 from app.oauth.request import from_body
 from app.oauth.server import server
@@ -33,6 +35,28 @@ def token() -> Response:
     with transaction():
         response: Response = server().create_token_response(request)
     return response
+
+
+@clients.post("/oauth/device_authorization")
+@protected_by(Public("clients prove who they are in the request itself; their devices are counted per network"))
+def device_authorization() -> Response:
+    request = from_body()
+    client, _ = client_auth.authenticate(request)
+    _knock_with_device(client.id)
+    asked = {"scope": request.form.get("scope"), "details": request.form.get("authorization_details")}
+    settings = server().settings
+    with transaction():
+        begun = device.begin(client=client, **asked, key=settings.secret_key, controls=server().controls)
+    return jsonify(begun.as_answer(verification_uri=f"{settings.issuer_url}/oauth/device"))
+
+
+def _knock_with_device(client_id: str) -> None:
+    """Count a device. Anyone may speak for a public client, so how many codes live at a time is bounded here."""
+    caller = network(http_request.remote_addr)
+    knock_at(
+        Door(name="device", caller=f"{client_id} {caller}", limit=60, window_s=600),
+        Door(name="device_network", caller=caller, limit=300, window_s=600),
+    )
 
 
 @clients.post("/oauth/revoke")

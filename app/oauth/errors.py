@@ -45,6 +45,12 @@ class InvalidScope(OAuthRefusal):
     code = "invalid_scope"
 
 
+class InvalidAuthorizationDetails(OAuthRefusal):
+    """Authorization details that are not in order, or where none are taken (RFC 9396); `problem` says what is wrong."""
+
+    code = "invalid_authorization_details"
+
+
 class InvalidGrant(OAuthRefusal):
     """The code or refresh token is unknown, expired, spent, revoked or another's. The caller is not told which."""
 
@@ -57,10 +63,28 @@ class GrantBurnt(InvalidGrant):
     keeps_changes = True
 
 
-class InvalidAuthorizationDetails(OAuthRefusal):
-    """Authorization details where none are taken (RFC 9396 section 6)."""
+class AuthorizationPending(OAuthRefusal):
+    """The member has not answered the device's request yet (RFC 8628 section 3.5). That it polled stays noted."""
 
-    code = "invalid_authorization_details"
+    code, keeps_changes = "authorization_pending", True
+
+
+class SlowDown(OAuthRefusal):
+    """The same, and the device polls too fast: its interval grew by five seconds (RFC 8628 section 3.5)."""
+
+    code, keeps_changes = "slow_down", True
+
+
+class AccessDenied(OAuthRefusal):
+    """The member did not allow what the device asked for."""
+
+    code = "access_denied"
+
+
+class ExpiredToken(OAuthRefusal):
+    """The device code expired before the member answered, or before the device came for its tokens."""
+
+    code = "expired_token"
 
 
 class MissingToken(DomainError):
@@ -128,3 +152,9 @@ class MandateChanged(DomainError):
     """The limits of payment are not those the member saw any more: changed, or taken back, meanwhile."""
 
     code, status = "mandate_changed", 409
+
+
+class UserCodeUnusable(DomainError):
+    """No device waits with this code: it is unknown, expired or answered. The caller is not told which."""
+
+    code, status = "user_code_unusable", 404

@@ -8,14 +8,15 @@ from typing import Any
 from uuid import UUID
 
 from authlib.oauth2.rfc6749 import grants
+from authlib.oauth2.rfc8628 import DeviceCodeGrant
 from authlib.oidc.core.grants import OpenIDToken
 from joserfc.jwk import KeySet
 
 from app import clock
-from app.oauth import codes, keys, tokens
+from app.oauth import codes, device, keys, tokens
 from app.oauth.authorization_request import Ask
 from app.oauth.clients import Client
-from app.oauth.errors import InvalidScope
+from app.oauth.errors import InvalidRequest, InvalidScope, UnauthorizedClient
 from app.oauth.request import OAuthRequest
 from app.oauth.scopes import Consent, of_kind
 from app.settings import Settings
@@ -86,6 +87,28 @@ class Code(grants.AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib ship
 
     def delete_authorization_code(self, authorization_code: codes.Redeemed) -> None:
         """Kept, spent, so that a second redemption is known for what it is."""
+
+
+class DeviceCode(DeviceCodeGrant):  # type: ignore[misc]  # Authlib ships no types
+    """A device that polls while a member types its user code (RFC 8628 section 3.4)."""
+
+    def validate_token_request(self) -> None:
+        """Authlib's own tells a client of other clients' codes, and a stranger of a missing one.
+
+        Raises UnauthorizedClient, InvalidRequest, and what `device.redeem` raises.
+        """
+        client: Client = self.authenticate_token_endpoint_client()
+        if not client.check_grant_type(self.GRANT_TYPE):
+            raise UnauthorizedClient
+        device_code = self.request.form.get("device_code")
+        if not device_code:
+            raise InvalidRequest(parameter="device_code")
+        redeemed = device.redeem(device_code, client_id=client.id)
+        self.request.client, self.request.user = client, redeemed.member_id
+        self.request.authorization_code = self.request.credential = redeemed  # IdToken looks at the first of them
+
+    generate_token = Code.generate_token
+    """The same tokens come of either code."""
 
 
 class Refresh(grants.RefreshTokenGrant):  # type: ignore[misc]  # Authlib ships no types

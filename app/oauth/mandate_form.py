@@ -16,9 +16,8 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields
 from werkzeug.datastructures import MultiDict
 
 from app.oauth.errors import InvalidMandate, ShopsChanged
-from app.oauth.ports import Mandate
+from app.oauth.ports import CEILINGS, Mandate
 
-CEILINGS = ("max_per_payment_yen", "max_per_day_yen", "max_per_month_yen")
 _YEN = re.compile(r"[0-9]{1,9}")
 _DAY = re.compile(r"([0-9]{4})[-/.年]([0-9]{1,2})[-/.月]([0-9]{1,2})日?")
 
@@ -117,7 +116,7 @@ def _typed(form: MultiDict[str, str]) -> tuple[dict[str, Any], set[str]]:
         typed: dict[str, Any] = MandateForm().load(data)
     except ValidationError as error:
         assert isinstance(error.valid_data, dict)
-        return {**_ticked(form), **error.valid_data}, set(error.normalized_messages())
+        return {**_ticked(form), **error.valid_data}, set(error.messages_dict)
     return typed, set()
 
 

@@ -8,6 +8,9 @@ from datetime import date
 from typing import Any, Protocol
 from uuid import UUID
 
+CEILINGS = ("max_per_payment_yen", "max_per_day_yen", "max_per_month_yen")
+"""The ceilings of a mandate, from the narrowest to the widest."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mandate:
@@ -52,9 +55,7 @@ class Mandate:
     def within(self, other: Mandate) -> bool:
         """Whether everything these limits allow, `other` allows too."""
         return (
-            self.max_per_payment_yen <= other.max_per_payment_yen
-            and self.max_per_day_yen <= other.max_per_day_yen
-            and self.max_per_month_yen <= other.max_per_month_yen
+            all(getattr(self, name) <= getattr(other, name) for name in CEILINGS)
             and set(self.shops) <= set(other.shops)
             and (other.monies is None or (self.monies is not None and set(self.monies) <= set(other.monies)))
             and (other.until is None or (self.until is not None and self.until <= other.until))
@@ -74,6 +75,10 @@ class SpendControls(Protocol):
 
     def shops(self, ids: Sequence[UUID], locale: str) -> list[str]:
         """The names of shops, in their order on pages."""
+        ...
+
+    def shop_names(self, ids: Sequence[UUID], locale: str) -> dict[UUID, str]:
+        """Shops by id, each with its name, in their order on pages."""
         ...
 
     def shop_code(self, shop_id: UUID) -> str:

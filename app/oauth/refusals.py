@@ -17,7 +17,7 @@ from app.errors import TooManyRequests
 from app.oauth.errors import OAuthRefusal
 from app.web.locale import translate
 
-ADDRESSES = frozenset({"/oauth/token", "/oauth/revoke"})
+ADDRESSES = frozenset({"/oauth/token", "/oauth/revoke", "/oauth/device_authorization"})
 _LATER = "temporarily_unavailable"
 _SENTENCES = {405: "method_not_allowed", 413: "too_large", 500: "internal_error"}
 _DATABASE_BACK_IN_S = 1
