@@ -18,10 +18,10 @@ from app.issuer import issuer_today, mypage_url
 from app.member.sessions import SignedIn, current_member
 from app.oauth import apps, grants_service, mandate_form
 from app.oauth.apps import AllowedApp
+from app.oauth.consent_page import mandate_names
 from app.oauth.errors import InvalidMandate, MandateChanged, ShopsChanged
 from app.oauth.ports import Mandate
 from app.oauth.server import server
-from app.web.locale import current_locale
 from app.web.protection import protected_by
 
 pages = Blueprint("apps", __name__, template_folder="templates", url_prefix="/account/apps")
@@ -36,7 +36,7 @@ def _for_every_page() -> dict[str, object]:
 @protected_by(SignedIn())
 def index() -> str:
     found = apps.of_member(_member_id(), controls=server().controls)
-    return render_template("oauth/apps.html", apps=found, shops=_shops, monies=_monies, today=issuer_today())
+    return render_template("oauth/apps.html", apps=found, names=mandate_names, today=issuer_today())
 
 
 @pages.route("/revoke-all", methods=["GET", "POST"])
@@ -53,7 +53,7 @@ def revoke_all() -> Response | str:
 @pages.get("/<uuid:grant_id>")
 @protected_by(SignedIn())
 def one(grant_id: UUID) -> str:
-    return render_template("oauth/app.html", app=_app(grant_id), shops=_shops, monies=_monies, today=issuer_today())
+    return render_template("oauth/app.html", app=_app(grant_id), names=mandate_names, today=issuer_today())
 
 
 @pages.route("/<uuid:grant_id>/revoke", methods=["GET", "POST"])
@@ -121,26 +121,11 @@ def _limits_page(app: AllowedApp, *, shown: dict[str, Any], refusal: DomainError
         app=app,
         offer=_lowerable(app),
         shown=shown,
-        shops=_shops(app),
-        monies=_monies(app),
+        names=mandate_names(app.mandate),
         today=issuer_today(),
         refusal=refusal,
         wrong=refusal.detail.get("fields", ()) if refusal else (),
     )
-
-
-def _shops(app: AllowedApp) -> dict[str, str]:
-    """The names of the shops it may be paid at, by id."""
-    if app.mandate is None:
-        return {}
-    names = server().controls.shop_names(app.mandate.shops, current_locale())
-    return {str(shop): name for shop, name in names.items()}
-
-
-def _monies(app: AllowedApp) -> dict[str, str]:
-    """The names of the monies it may use, by code; none where it may use any."""
-    names = server().controls.monies(current_locale())
-    return {code: names.get(code, code) for code in app.mandate.monies or ()} if app.mandate else {}
 
 
 def _done(notice: str, *, grant_id: UUID | None = None) -> Response:

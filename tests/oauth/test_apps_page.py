@@ -101,14 +101,14 @@ def test_times_are_the_issuers(allowed: Shopper, rows: Callable[..., Any]) -> No
     assert "2025年4月1日 0:30" in words(allowed.member.browser.get(LIST))
     assert "まだ使われていません" in words(allowed.member.browser.get(LIST))
 
-    rows("UPDATE oauth_grant SET last_used_at = '2025-12-31T15:00Z' WHERE id = :id", id=grant_id)
+    rows("UPDATE oauth_grant SET last_used_at = '2024-12-31T15:00Z' WHERE id = :id", id=grant_id)
     for address in (LIST, allowed.page):
-        assert "2026年1月1日 0:00" in words(allowed.member.browser.get(address))
+        assert "2025年1月1日 0:00" in words(allowed.member.browser.get(address))
 
 
 def test_in_english(allowed: Shopper) -> None:
     page = allowed.member.browser.get(LIST, headers={"Accept-Language": "en"})
-    for sentence in ("Connected apps", "Test app", "Read balances", "Today: ¥0 of ¥10,000 used"):
+    for sentence in ("Connected apps", "Test app", "See balances", "Today: ¥0 of ¥10,000 used"):
         assert sentence in words(page), sentence
 
 
