@@ -18,7 +18,7 @@ from app import clock
 from app.db import db, transaction
 from app.ids import new_id
 from app.issuer import mypage_url
-from app.oauth import grants_service
+from app.oauth import grants_service, mandate_form
 from app.oauth.errors import MandateChanged
 from app.oauth.ports import Mandate
 from app.wallet.spend_control import GrantControls
@@ -343,8 +343,6 @@ def test_limits_that_changed_between_reading_and_writing_are_not_written_over(
     app: Flask, allowed: Shopper, rows: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other tab's change comes after this one's form was read."""
-    from app.oauth import mandate_form
-
     read = mandate_form.read
 
     def read_slowly(*args: Any, **options: Any) -> Mandate:
