@@ -13,10 +13,11 @@ from tests.live import Live, Person
 
 REDIRECT_URI = "http://localhost:9/callback"
 _CLIENT = "canteen_app"
+_ALLOWED = "orders_app"
 
 
 def member_with_purchases(live: Live) -> Person:
-    """A member with a balance, and a client that may ask to take payments."""
+    """A member with a balance, a client that may ask to take payments, and one that was allowed to."""
     person = live.register()
     with live.app.app_context():
         money = factories.money()
@@ -26,6 +27,10 @@ def member_with_purchases(live: Live) -> Person:
         if find_client(_CLIENT) is None:
             shop_id = factories.shop(accepts=[money])
             factories.oauth_client(client_id=_CLIENT, redirect_uris=[REDIRECT_URI], allowed_shops=[shop_id])
+            shops = [shop_id, factories.shop(accepts=[money], name_ja="南書籍部", name_en="South Bookshop")]
+            factories.oauth_client(client_id=_ALLOWED, redirect_uris=[REDIRECT_URI], allowed_shops=shops)
+        scopes = ["openid", "profile", "balance", "history", "payment", "offline_access"]
+        factories.access_token(member_id=person.id, client_id=_ALLOWED, scopes=scopes)
     return person
 
 
@@ -71,11 +76,39 @@ def tour(page: Page, live: Live, person: Person) -> Iterator[str]:
     page.locator("#max_per_payment_yen").fill("９９９，９９９")
     page.locator("button[value=allow]").click()
     yield "consent to pay, refused"
+    yield from _connected_apps(page, live)
     for path in ("/", "/docs", "/docs/errors/insufficient_balance", "/dev/mailbox", "/nowhere", "/logout"):
         page.goto(f"{live.url}{path}")
         yield path
     primary.click()
     yield "signed out"
+
+
+def _connected_apps(page: Page, live: Live) -> Iterator[str]:
+    page.goto(live.mypage.url)
+    page.locator("header nav a[href$='/account/apps']").click()
+    yield "apps"
+    page.locator("main section a.button[aria-describedby]").nth(1).click()  # the first is the member page
+    yield "app"
+    page.locator("main .row .button").first.click()
+    yield "one permission to be taken away"
+    page.go_back()
+    page.locator("main a[href$='/limits']").click()
+    yield "limits"
+    page.locator("#max_per_day_yen").fill("９９９，９９９")
+    page.locator("main .button.primary").click()
+    yield "limits, refused"
+    page.locator("#max_per_day_yen").fill("1,500")
+    page.locator("main .button.primary").click()
+    yield "app, changed"
+    page.locator("main a[href$='/revoke']").click()
+    yield "app to be revoked"
+    page.locator("main button.danger").click()
+    yield "apps, one less"
+    page.locator("main a[href$='/revoke-all']").click()
+    yield "all to be revoked"
+    page.locator("main button.danger").click()
+    yield "no apps"
 
 
 def payment_request(live: Live) -> str:

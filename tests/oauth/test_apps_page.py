@@ -87,7 +87,8 @@ def test_the_list_says_what_each_app_may_do_and_has_done(allowed: Shopper) -> No
         "1回：¥1,000まで",
         "今日：¥10,000のうち¥300を使用",
         "今月：¥50,000のうち¥300を使用",
-        "北食堂、南書籍部",
+        "北食堂",
+        "南書籍部",
         "なし（取り消すまで）",
     ):
         assert sentence in words(page), sentence
