@@ -93,11 +93,13 @@ def test_a_member_takes_a_permission_back_with_the_keyboard_alone(live_server: L
 
     for name in ("連携アプリ", "確認・変更", "取り消す", "この許可を取り消す"):
         tab_to(page, name)
-        page.keyboard.press("Enter")
+        with page.expect_navigation():
+            page.keyboard.press("Enter")
     expect(page.get_by_role("status")).to_contain_text("許可を1つ取り消しました")
     for name in ("このアプリの許可を取り消す", "許可を取り消す"):
         tab_to(page, name)
-        page.keyboard.press("Enter")
+        with page.expect_navigation():
+            page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="許可しているアプリはありません")).to_be_visible()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
-from playwright.sync_api import Page
+from playwright.sync_api import Locator, Page
 
 from app.oauth.clients import find_client
 from tests import factories
@@ -86,29 +86,35 @@ def tour(page: Page, live: Live, person: Person) -> Iterator[str]:
 
 def _connected_apps(page: Page, live: Live) -> Iterator[str]:
     page.goto(live.mypage.url)
-    page.locator("header nav a[href$='/account/apps']").click()
+    follow(page.locator("header nav a[href$='/account/apps']"))
     yield "apps"
-    page.locator("main section a.button[aria-describedby]").nth(1).click()  # the first is the member page
+    follow(page.locator("main section a.button[aria-describedby]").nth(1))  # the first is the member page
     yield "app"
-    page.locator("main .row .button").first.click()
+    follow(page.locator("main .row .button").first)
     yield "one permission to be taken away"
     page.go_back()
-    page.locator("main a[href$='/limits']").click()
+    follow(page.locator("main a[href$='/limits']"))
     yield "limits"
     page.locator("#max_per_day_yen").fill("９９９，９９９")
-    page.locator("main .button.primary").click()
+    follow(page.locator("main .button.primary"))
     yield "limits, refused"
     page.locator("#max_per_day_yen").fill("1,500")
-    page.locator("main .button.primary").click()
+    follow(page.locator("main .button.primary"))
     yield "app, changed"
-    page.locator("main a[href$='/revoke']").click()
+    follow(page.locator("main a[href$='/revoke']"))
     yield "app to be revoked"
-    page.locator("main button.danger").click()
+    follow(page.locator("main button.danger"))
     yield "apps, one less"
-    page.locator("main a[href$='/revoke-all']").click()
+    follow(page.locator("main a[href$='/revoke-all']"))
     yield "all to be revoked"
-    page.locator("main button.danger").click()
+    follow(page.locator("main button.danger"))
     yield "no apps"
+
+
+def follow(link: Locator) -> None:
+    """Click, and wait for the page it leads to, at the same address too."""
+    with link.page.expect_navigation():
+        link.click()
 
 
 def payment_request(live: Live) -> str:
