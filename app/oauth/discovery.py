@@ -40,6 +40,8 @@ def _addresses(issuer_url: str) -> dict[str, Any]:
         "introspection_endpoint": f"{issuer_url}/oauth/introspect",
         "jwks_uri": f"{issuer_url}/oauth/jwks.json",
         "protected_resources": [issuer_url],
+        "grant_management_endpoint": f"{issuer_url}/oauth/grants",
+        "grant_management_actions_supported": ["query", "revoke"],
         "service_documentation": f"{issuer_url}/docs",
     }
 

@@ -223,6 +223,12 @@ class ShopsChanged(DomainError):
     code, status = "shops_changed", 409
 
 
+class MandateChanged(DomainError):
+    """The limits of payment are not those the member saw any more: changed, or taken back, meanwhile."""
+
+    code, status = "mandate_changed", 409
+
+
 class UserCodeUnusable(DomainError):
     """No device waits with this code: it is unknown, expired or answered. The caller is not told which."""
 

@@ -87,6 +87,22 @@ def test_a_member_signs_in_with_the_keyboard_alone(live_server: Live, open_page:
     page.wait_for_url(f"{live_server.url}/logout")
 
 
+def test_a_member_takes_a_permission_back_with_the_keyboard_alone(live_server: Live, open_page: Open) -> None:
+    page = open_page(width=320)
+    enter_mypage(page, live_server, live_server.register())
+
+    for name in ("連携アプリ", "確認・変更", "取り消す", "この許可を取り消す"):
+        tab_to(page, name)
+        with page.expect_navigation():
+            page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_contain_text("許可を1つ取り消しました")
+    for name in ("このアプリの許可を取り消す", "許可を取り消す"):
+        tab_to(page, name)
+        with page.expect_navigation():
+            page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="許可しているアプリはありません")).to_be_visible()
+
+
 def tab_to(page: Page, name: str) -> None:
     """Press Tab until what is called `name` has the focus; each stop on the way shows that it has it."""
     for _ in range(20):
