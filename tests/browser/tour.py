@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
+import requests
 from playwright.sync_api import Page
 
 from app.oauth.clients import find_client
@@ -13,6 +14,7 @@ from tests.live import Live, Person
 
 REDIRECT_URI = "http://localhost:9/callback"
 _CLIENT = "canteen_app"
+_DEVICE = "canteen_display"
 
 
 def member_with_purchases(live: Live) -> Person:
@@ -26,6 +28,9 @@ def member_with_purchases(live: Live) -> Person:
         if find_client(_CLIENT) is None:
             shop_id = factories.shop(accepts=[money])
             factories.oauth_client(client_id=_CLIENT, redirect_uris=[REDIRECT_URI], allowed_shops=[shop_id])
+            factories.oauth_client(
+                client_id=_DEVICE, profile="native", redirect_uris=[REDIRECT_URI], allowed_shops=[shop_id]
+            )
     return person
 
 
@@ -71,11 +76,43 @@ def tour(page: Page, live: Live, person: Person) -> Iterator[str]:
     page.locator("#max_per_payment_yen").fill("９９９，９９９")
     page.locator("button[value=allow]").click()
     yield "consent to pay, refused"
+    yield from devices(page, live)
     for path in ("/", "/docs", "/docs/errors/insufficient_balance", "/dev/mailbox", "/nowhere", "/logout"):
         page.goto(f"{live.url}{path}")
         yield path
     primary.click()
     yield "signed out"
+
+
+def devices(page: Page, live: Live) -> Iterator[str]:
+    """A member who is signed in connects a device, and another not."""
+    primary = page.locator("main .button.primary")
+    page.goto(f"{live.url}/oauth/device")
+    yield "device"
+    for typed, name in (("12345678", "device, no code"), ("BBBB-BBBB", "device, wrong code")):
+        page.locator("#user_code").fill(typed)
+        primary.click()
+        yield name
+    page.locator("#user_code").fill(user_code(live).lower())
+    primary.click()
+    page.wait_for_url(f"{live.url}/oauth/device/consent?**")
+    yield "device asks"
+    page.locator("button[value=allow]").click()
+    yield "device allowed"
+    page.goto(f"{live.url}/oauth/device?user_code={user_code(live)}")
+    yield "device, code from the address"
+    primary.click()
+    page.wait_for_url(f"{live.url}/oauth/device/consent?**")
+    yield "device asks again"
+    page.locator("button[value=cancel]").click()
+    yield "device denied"
+
+
+def user_code(live: Live) -> str:
+    """The code that a device of `member_with_purchases` shows."""
+    form = {"client_id": _DEVICE, "scope": "openid profile balance history payment offline_access"}
+    answer = requests.post(f"{live.url}/oauth/device_authorization", data=form, timeout=10)
+    return str(answer.json()["user_code"])
 
 
 def payment_request(live: Live) -> str:
