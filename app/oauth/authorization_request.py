@@ -12,9 +12,9 @@ from typing import Any
 
 from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6749 import InvalidRequestError
-from marshmallow import ValidationError
 
-from app.oauth.schemas import PaymentDetailSchema
+from app.issuer import issuer_today
+from app.oauth.details import BadDetails, PaymentAsk, payment_ask
 
 # RFC 7636 section 4.2: BASE64URL without padding of a SHA-256
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -35,8 +35,8 @@ class Ask:
     nonce: str | None
     prompt: frozenset[str]
     max_age_s: int | None
-    ceiling_yen: int | None
-    """The ceiling per payment it wants, where it says one."""
+    detail: PaymentAsk
+    """The limits of payment it asks for (RFC 9396)."""
 
 
 class AuthorizationRules:
@@ -66,7 +66,7 @@ class AuthorizationRules:
             nonce=data.get("nonce"),
             prompt=_prompt(data),
             max_age_s=_max_age(data),
-            ceiling_yen=_ceiling(data, payment="payment" in grant.request.scope.split()),
+            detail=_detail(grant, data),
         )
 
 
@@ -96,33 +96,14 @@ def _max_age(data: Mapping[str, str]) -> int | None:
     return int(value)
 
 
-def _ceiling(data: Mapping[str, str], *, payment: bool) -> int | None:
-    """The ceiling in `authorization_details`."""
-    asked = detail(data.get("authorization_details"), payment=payment)
-    return None if asked is None else ceiling(asked)
-
-
-def ceiling(asked: dict[str, Any]) -> int:
-    """The ceiling per payment of a detail in good order."""
-    yen: int = asked["max_per_payment_yen"]
-    return yen
-
-
-def detail(text: str | None, *, payment: bool) -> dict[str, Any] | None:
-    """The one object of type `payment` in `authorization_details`, beside the scope of that name.
-
-    RFC 9396 section 5 wants unknown types and unknown fields refused, not passed over. Raises OAuth2Error.
-    """
-    if text is None:
-        return None
+def _detail(grant: Any, data: Mapping[str, str]) -> PaymentAsk:
     try:
-        details = PaymentDetailSchema(many=True).loads(text)
-    except (ValidationError, ValueError, RecursionError):
-        details = []
-    if len(details) != 1 or not payment:
-        raise OAuth2Error(
-            "one object of type payment, with max_per_payment_yen, and the scope payment",
-            error="invalid_authorization_details",
+        return payment_ask(
+            data.get("authorization_details"),
+            scopes=grant.request.scope.split(),
+            allowed_shops=grant.request.client.allowed_shops,
+            controls=grant.server.controls,
+            today=issuer_today(),
         )
-    asked: dict[str, Any] = details[0]
-    return asked
+    except BadDetails as error:
+        raise OAuth2Error(f"authorization_details: {error}", error="invalid_authorization_details") from error

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
-from uuid import UUID
 
 from flask import render_template, request
-from marshmallow import ValidationError
 
 from app.errors import DomainError
-from app.issuer import current_issuer
+from app.issuer import current_issuer, issuer_today
 from app.member.sessions import SignedInMember
-from app.oauth import consent
+from app.oauth import consent, mandate_form
 from app.oauth.clients import Client
-from app.oauth.errors import InvalidCeiling
+from app.oauth.errors import InvalidMandate
 from app.oauth.grants_service import Given
 from app.oauth.ports import Mandate
-from app.oauth.schemas import CeilingSchema, ConsentForm
+from app.oauth.schemas import ConsentForm
 from app.oauth.server import server
 from app.web.locale import current_locale, translate
 
@@ -28,28 +26,19 @@ class Answer:
 
     allows: bool
     ticked: frozenset[str]
-    shops: frozenset[str]
-    """The shops the page named."""
 
 
 def answer() -> Answer:
     """The form of this request."""
-    lists = {name: request.form.getlist(name) for name in ("permission", "shop")}
-    form = ConsentForm().load({"decision": request.form.get("decision", ""), **lists})
-    return Answer(
-        allows=form["decision"] == "allow", ticked=frozenset(form["permission"]), shops=frozenset(form["shop"])
-    )
+    form = ConsentForm().load({**request.form.to_dict(), "permission": request.form.getlist("permission")})
+    return Answer(allows=form["decision"] == "allow", ticked=frozenset(form["permission"]))
 
 
 def mandate(plan: consent.Plan, answer: Answer) -> Mandate | None:
-    """The limits of payment, if its box was there and ticked. Raises InvalidCeiling, ShopsChanged."""
+    """The limits of payment, if its box was there and ticked. Raises InvalidMandate, ShopsChanged."""
     if "payment" not in answer.ticked or "payment" not in plan.boxes:
         return None
-    try:
-        typed = CeilingSchema().load(request.form.to_dict())
-    except ValidationError as error:
-        raise InvalidCeiling(max_yen=plan.ceiling_yen) from error
-    return consent.mandate(plan, typed_yen=int(typed["max_per_payment_yen"]), shops_shown=answer.shops)
+    return mandate_form.read(request.form, within=plan.offer, today=issuer_today())
 
 
 def render(
@@ -69,17 +58,36 @@ def render(
         client_name=client.name(current_locale()),
         issuer_name=current_issuer().name(current_locale()),
         member=member,
-        shops=_shop_names(plan.shops if "payment" in plan.boxes else ()),
-        shops_before=_shop_names(given.mandate.shops if given.mandate else ()),
         plan=plan,
         identity=[translate(f"oauth.scope.{scope}") for scope in plan.identity],
         given=given,
+        names_before=_names(given.mandate),
         ticked=[scope for scope in plan.boxes if scope != "payment"] if ticked is None else ticked,
-        typed=request.form.get("max_per_payment_yen", plan.ceiling_yen),
         refusal=refusal,
+        **_limits(plan, refusal if isinstance(refusal, InvalidMandate) else None),
         **more,
     )
 
 
-def _shop_names(ids: Sequence[UUID]) -> list[str]:
-    return server().controls.shops(ids, current_locale()) if ids else []
+def _limits(plan: consent.Plan, refusal: InvalidMandate | None) -> dict[str, object]:
+    """What templates/oauth/mandate_fields.html needs, where payment is asked."""
+    if "payment" not in plan.boxes:
+        return {}
+    return {
+        "offer": plan.offer,
+        "names": _names(plan.offer),
+        "shown": mandate_form.shown(plan.offer, request.form if refusal else None),
+        "wrong": refusal.detail["fields"] if refusal else (),
+        "today": issuer_today(),
+    }
+
+
+def _names(mandate: Mandate | None) -> dict[str, dict[str, str]]:
+    """What the shops and monies of a mandate are called, in their order on pages; no money where it may be any."""
+    if mandate is None:
+        return {}
+    controls, locale = server().controls, current_locale()
+    return {
+        "shops": {str(shop): name for shop, name in controls.shop_names(mandate.shops, locale).items()},
+        "monies": {code: name for code, name in controls.monies(locale).items() if code in (mandate.monies or ())},
+    }

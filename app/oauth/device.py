@@ -15,7 +15,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc8628 import DEVICE_CODE_GRANT_TYPE
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -23,9 +22,11 @@ from sqlalchemy.dialects.postgresql import insert
 from app import clock
 from app.db import autocommit, session
 from app.ids import keyed_hash, new_secret, secret_hash
-from app.oauth import authorization_request, tokens
+from app.issuer import issuer_today
+from app.oauth import tokens
 from app.oauth.clients import Client
 from app.oauth.codes import Redeemed
+from app.oauth.details import BadDetails, payment_ask
 from app.oauth.errors import (
     AccessDenied,
     AuthorizationPending,
@@ -40,6 +41,7 @@ from app.oauth.errors import (
     UserCodeUnusable,
 )
 from app.oauth.models import DeviceAuthorization, OAuthGrant
+from app.oauth.ports import SpendControls
 
 LIFE = timedelta(minutes=10)
 LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
@@ -92,7 +94,7 @@ class Approval:
     auth_time: datetime
 
 
-def begin(*, client: Client, scope: str | None, details: str | None, key: bytes) -> Begun:
+def begin(*, client: Client, scope: str | None, details: str | None, key: bytes, controls: SpendControls) -> Begun:
     """Let a device of this client ask for `scope`, with `details` as the authorization endpoint takes them (JSON).
 
     Raises UnauthorizedClient, InvalidScope, InvalidAuthorizationDetails.
@@ -109,7 +111,7 @@ def begin(*, client: Client, scope: str | None, details: str | None, key: bytes)
         device_hash=secret_hash(device_code),
         client_id=client.id,
         scopes=scopes,
-        detail=_detail(details, payment="payment" in scopes),
+        detail=_detail(details, scopes=scopes, client=client, controls=controls),
         expires_at=clock.now() + LIFE,
     )
     return Begun(device_code=device_code, user_code=shown(letters))
@@ -197,11 +199,17 @@ def shown(letters: str) -> str:
     return f"{letters[:4]}-{letters[4:]}"
 
 
-def _detail(details: str | None, *, payment: bool) -> dict[str, Any] | None:
+def _detail(
+    text: str | None, *, scopes: Collection[str], client: Client, controls: SpendControls
+) -> dict[str, Any] | None:
+    """The limits of payment it asks for, as its row keeps them."""
     try:
-        return authorization_request.detail(details, payment=payment)
-    except OAuth2Error as error:  # there, it goes back to a redirect URI
-        raise InvalidAuthorizationDetails from error
+        ask = payment_ask(
+            text, scopes=scopes, allowed_shops=client.allowed_shops, controls=controls, today=issuer_today()
+        )
+    except BadDetails as error:
+        raise InvalidAuthorizationDetails(problem=str(error)) from error
+    return ask.stored()
 
 
 def _save(*, key: bytes, **values: Any) -> str:

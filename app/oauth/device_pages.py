@@ -19,13 +19,14 @@ from werkzeug.wrappers import Response
 
 from app.db import transaction
 from app.errors import DomainError
-from app.issuer import current_issuer
+from app.issuer import current_issuer, issuer_today
 from app.limits import Door, Knock, give_back, knock_at, network
 from app.member.sessions import SignedIn, SignedInMember, current_member
-from app.oauth import authorization_request, consent, consent_page, device, grants_service
+from app.oauth import consent, consent_page, device, grants_service
 from app.oauth.authorization_request import Ask
 from app.oauth.clients import Client, find_client
-from app.oauth.errors import InvalidCeiling, ShopsChanged, UserCodeUnusable
+from app.oauth.details import PaymentAsk
+from app.oauth.errors import InvalidMandate, ShopsChanged, UserCodeUnusable
 from app.oauth.grants_service import Given
 from app.oauth.ports import Mandate
 from app.oauth.schemas import UserCodeForm
@@ -95,7 +96,7 @@ def decide() -> Answer:
     visit = _visit(asked)
     try:
         _write(visit, answer)
-    except (InvalidCeiling, ShopsChanged) as refusal:
+    except (InvalidMandate, ShopsChanged) as refusal:
         return _page(visit, answer=answer, refusal=refusal), refusal.status
     except UserCodeUnusable as refusal:
         return _entry(typed="", refusal=refusal), refusal.status
@@ -135,7 +136,9 @@ def _visit(asked: device.Asked) -> _Visit:
     if client is None:
         abort(redirect(url_for(".enter"), code=303))
     given = grants_service.given(member_id=member.id, client_id=client.id)
-    plan = consent.plan(ask=_ask(asked, client), client=client, given=given, issuer=current_issuer())
+    plan = consent.plan(
+        ask=_ask(asked, client), client=client, given=given, issuer=current_issuer(), today=issuer_today()
+    )
     return _Visit(asked=asked, client=client, member=member, given=given, plan=plan)
 
 
@@ -147,12 +150,12 @@ def _ask(asked: device.Asked, client: Client) -> Ask:
         nonce=None,
         prompt=frozenset(),
         max_age_s=None,
-        ceiling_yen=authorization_request.ceiling(asked.detail) if asked.detail else None,
+        detail=PaymentAsk.from_stored(asked.detail),
     )
 
 
 def _write(visit: _Visit, answer: consent_page.Answer) -> None:
-    """Write the member's answer, for the device to fetch. Raises InvalidCeiling, ShopsChanged, UserCodeUnusable."""
+    """Write the member's answer, for the device to fetch. Raises InvalidMandate, ShopsChanged, UserCodeUnusable."""
     new = consent.allowed(visit.plan, ticked=answer.ticked)
     allows = answer.allows and consent.useful({*visit.plan.before, *new})
     mandate = consent_page.mandate(visit.plan, answer) if allows else None

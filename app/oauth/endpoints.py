@@ -46,7 +46,7 @@ def device_authorization() -> Response:
     asked = {"scope": request.form.get("scope"), "details": request.form.get("authorization_details")}
     settings = server().settings
     with transaction():
-        begun = device.begin(client=client, **asked, key=settings.secret_key)
+        begun = device.begin(client=client, **asked, key=settings.secret_key, controls=server().controls)
     return jsonify(begun.as_answer(verification_uri=f"{settings.issuer_url}/oauth/device"))
 
 

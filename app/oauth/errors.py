@@ -46,7 +46,7 @@ class InvalidScope(OAuthRefusal):
 
 
 class InvalidAuthorizationDetails(OAuthRefusal):
-    """Authorization details that are not in order, or where none are taken (RFC 9396 section 6)."""
+    """Authorization details that are not in order, or where none are taken (RFC 9396); `problem` says what is wrong."""
 
     code = "invalid_authorization_details"
 
@@ -136,10 +136,10 @@ class RedirectMismatch(DomainError):
     code, status = "redirect_uri_mismatch", 400
 
 
-class InvalidCeiling(DomainError):
-    """The ceiling per payment is not a whole number of yen from 1 to what was asked."""
+class InvalidMandate(DomainError):
+    """Limits of payment that are malformed or go beyond what was offered; `fields` names each that is wrong."""
 
-    code, status = "invalid_ceiling", 422
+    code, status = "invalid_mandate", 422
 
 
 class ShopsChanged(DomainError):

@@ -17,11 +17,11 @@ from werkzeug.wrappers import Response
 
 from app.db import transaction
 from app.errors import DomainError
-from app.issuer import current_issuer
+from app.issuer import current_issuer, issuer_today
 from app.member.sessions import SignedIn, SignedInMember, current_member
 from app.oauth import consent, consent_page, grants_service, redirects, sign_in_again
 from app.oauth.clients import Client
-from app.oauth.errors import InvalidCeiling, ShopsChanged
+from app.oauth.errors import InvalidMandate, ShopsChanged
 from app.oauth.grant_types import Approval, Code
 from app.oauth.grants_service import Given
 from app.oauth.ports import Mandate
@@ -75,7 +75,7 @@ def decide() -> Answer:
         return _allow(visit, ticked=answer.ticked, mandate=consent_page.mandate(visit.plan, answer))
     except OAuth2Error as error:
         return _back_to_client(oauth_request, error)
-    except (InvalidCeiling, ShopsChanged) as refusal:
+    except (InvalidMandate, ShopsChanged) as refusal:
         return _page(visit, ticked=answer.ticked, refusal=refusal), refusal.status
 
 
@@ -87,7 +87,7 @@ def _visit(oauth_request: OAuthRequest) -> _Visit:
     member = _signed_in(grant)
     client: Client = oauth_request.client
     given = grants_service.given(member_id=member.id, client_id=client.id)
-    plan = consent.plan(ask=grant.ask, client=client, given=given, issuer=current_issuer())
+    plan = consent.plan(ask=grant.ask, client=client, given=given, issuer=current_issuer(), today=issuer_today())
     return _Visit(grant=grant, client=client, member=member, given=given, plan=plan)
 
 

@@ -17,7 +17,13 @@ from werkzeug.wrappers import Response
 from app.oauth import client_auth
 from app.oauth.authorization_request import AuthorizationRules
 from app.oauth.clients import Client, find_client
-from app.oauth.errors import InvalidRequest, RedirectMismatch, UnknownClient, UnsupportedGrantType
+from app.oauth.errors import (
+    InvalidAuthorizationDetails,
+    InvalidRequest,
+    RedirectMismatch,
+    UnknownClient,
+    UnsupportedGrantType,
+)
 from app.oauth.grant_types import ClientCredentials, Code, DeviceCode, IdToken, Refresh
 from app.oauth.ports import SpendControls
 from app.oauth.request import OAuthRequest
@@ -72,6 +78,10 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib ships no typ
         grant_type = request.payload.grant_type
         if not grant_type:
             raise InvalidRequest(parameter="grant_type")
+        if "authorization_details" in request.form:
+            # RFC 9396 section 6 lets a token be narrower than its grant. Here the ledger holds every token to the
+            # grant's one mandate, so a narrower token would only seem to be one.
+            raise InvalidAuthorizationDetails(problem="they belong in the authorization request")
         if grant_type not in {grant.GRANT_TYPE for grant, _ in self._token_grants}:
             raise UnsupportedGrantType
         return super().get_token_grant(request)

@@ -23,7 +23,7 @@ from app.oauth.suspension import suspend_member
 from app.wallet.spend_control import GrantControls
 from tests import factories
 from tests.live import Live, served, server_env
-from tests.oauth.conftest import Member, ThirdParty, hidden, payment_detail
+from tests.oauth.conftest import Member, ThirdParty, filled, hidden, payment_detail
 from tests.oauth.test_races import THREADS, at_once, statuses
 from tests.oauth.test_token import error
 from tests.oauth.test_with_foreign_client import Browser
@@ -79,7 +79,7 @@ def reply(member: Member, address: str, *, decision: str = "allow", **form: Any)
     """The member presses a button on the page that asks."""
     page = member.browser.get(address)
     assert page.status_code == 200, page.text
-    sent = {**hidden(page), "permission": ["balance", "history"], "decision": decision, **form}
+    sent = {**filled(page), "permission": ["balance", "history"], "decision": decision, **form}
     return member.browser.post(address, data=sent)
 
 
@@ -173,7 +173,8 @@ def test_parameters_come_once_and_in_the_body(screen: ThirdParty) -> None:
 
 def test_a_wrong_method_and_a_failure_are_answered_in_json(screen: ThirdParty, monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = screen.app.test_client().get("/oauth/device_authorization")
-    assert (wrong.status_code, error(wrong), wrong.headers["Allow"]) == (405, "invalid_request", "OPTIONS, POST")
+    assert (wrong.status_code, error(wrong)) == (405, "invalid_request")
+    assert set(wrong.headers["Allow"].split(", ")) == {"OPTIONS", "POST"}
 
     def away(**_: Any) -> None:
         raise OperationalError("", {}, Exception())
