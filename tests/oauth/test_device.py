@@ -697,6 +697,47 @@ def test_payment_is_allowed_with_its_ceiling(screen: ThirdParty, member: Member)
     assert answer["authorization_details"][0]["max_per_payment_yen"] == 450
 
 
+def test_every_limit_a_device_asks_for_is_shown_and_comes_back(screen: ThirdParty, member: Member) -> None:
+    limits = {"max_per_day_yen": 3_000, "max_per_month_yen": 9_000, "until": "2099-03-31"}
+    asked = ask(screen, scope="openid payment", authorization_details=payment_detail(2_000, **limits))
+    address = question(member, asked["user_code"])
+    page = member.browser.get(address).text
+    assert all(text in page for text in ("3,000", "9,000", 'value="2099-03-31"'))
+
+    reply(member, address, permission=["payment"], max_per_month_yen="5000", until="2098-01-31")
+
+    given = poll(screen, asked).get_json()["authorization_details"][0]
+    assert {name: given[name] for name in ("max_per_payment_yen", *limits)} == {
+        "max_per_payment_yen": 2_000,
+        "max_per_day_yen": 3_000,
+        "max_per_month_yen": 5_000,
+        "until": "2098-01-31",
+    }
+
+
+def test_a_shop_the_office_took_away_meanwhile_is_not_paid(
+    app: Flask, new_third_party: Callable[..., ThirdParty], member: Member, rows: Callable[..., list[Any]]
+) -> None:
+    with app.app_context():
+        money = factories.money()
+        north, south = (factories.shop(accepts=[money], name_ja=name) for name in ("北購買", "南購買"))
+    screen = new_third_party(profile="native", allowed_shops=[north, south])
+    codes = dict(rows("SELECT id, code FROM shop WHERE id IN (:north, :south)", north=north, south=south))
+    asked = {
+        shop: ask(screen, scope="balance payment", authorization_details=payment_detail(500, shops=shop))
+        for shop in ((codes[north],), (codes[north], codes[south]))
+    }
+    rows(
+        "UPDATE oauth_client SET allowed_shops = ARRAY[CAST(:south AS uuid)] WHERE id = :id", south=south, id=screen.id
+    )
+
+    none_left, one_left = (member.browser.get(question(member, each["user_code"])).text for each in asked.values())
+
+    assert 'value="payment"' not in none_left
+    assert "南購買" in one_left
+    assert "北購買" not in one_left
+
+
 def test_a_client_without_shops_cannot_ask_to_pay(new_third_party: Callable[..., ThirdParty]) -> None:
     screen = new_third_party(profile="native", allowed_shops=[])
     response = screen.post("/oauth/device_authorization", scope="payment")
