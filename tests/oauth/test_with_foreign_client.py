@@ -39,7 +39,7 @@ class Browser:
     def send(self, page: requests.Response, **fields: str | list[str]) -> requests.Response:
         """Send the first form of a page with these fields."""
         action = re.search(r'<form[^>]*action="([^"]*)"', page.text)
-        hidden = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', page.text)
+        hidden = re.findall(r'<input[^>]* name="([^"]+)"(?! value="[^"]*" type="checkbox")[^>]* value="([^"]*)"', page.text)
         assert action, page.text
         address = urljoin(page.url, html.unescape(action[1]))
         response = self._http.post(address, {**dict(hidden), **fields}, allow_redirects=False, timeout=10)
