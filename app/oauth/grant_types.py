@@ -21,7 +21,7 @@ from app.oauth.request import OAuthRequest
 from app.oauth.scopes import Consent, of_kind
 from app.settings import Settings
 
-ID_TOKEN_LIFE_S = 600
+ID_TOKEN_LIFE_S = keys.MAX_LIFE_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,13 +161,13 @@ class IdToken(OpenIDToken):  # type: ignore[misc]  # Authlib ships no types
 
     def resolve_client_private_key(self, client: Client) -> KeySet:
         """In a set of one, since joserfc then writes its `kid` into the header: no second look for the key."""
-        return KeySet([keys.current_key(sealing_key=self._settings.sealing_key)])
+        return KeySet([keys.current_key(alg=client.id_token_alg, sealing_key=self._settings.sealing_key)])
 
     def get_client_algorithm(self, client: Client) -> str:
-        return keys.ALG
+        return client.id_token_alg
 
     def get_encode_header(self, client: Client) -> dict[str, Any]:
-        return {"alg": keys.ALG}
+        return {"alg": client.id_token_alg}
 
     def get_client_claims(self, client: Client) -> dict[str, Any]:
         now = int(clock.now().timestamp())

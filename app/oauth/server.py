@@ -25,6 +25,7 @@ from app.oauth.errors import (
     UnsupportedGrantType,
 )
 from app.oauth.grant_types import ClientCredentials, Code, DeviceCode, IdToken, Refresh
+from app.oauth.introspection import Introspection
 from app.oauth.ports import SpendControls
 from app.oauth.request import OAuthRequest
 from app.oauth.revocation import Revocation
@@ -43,6 +44,7 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib ships no typ
         self.register_grant(Refresh)
         self.register_grant(ClientCredentials)
         self.register_endpoint(Revocation)
+        self.register_endpoint(Introspection)
 
     def create_oauth2_request(self, request: OAuthRequest) -> OAuthRequest:
         """As it comes: `app.oauth.request` makes them, from the one place their parameters may be in."""
@@ -73,6 +75,11 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib ships no typ
         grant: Code = super().get_authorization_grant(request)
         return grant
 
+    @property
+    def grant_types(self) -> frozenset[str]:
+        """What the token endpoint takes."""
+        return frozenset(grant.GRANT_TYPE for grant, _ in self._token_grants)
+
     def get_token_grant(self, request: OAuthRequest) -> Any:
         """A missing grant_type is an invalid request (RFC 6749 section 5.2)."""
         grant_type = request.payload.grant_type
@@ -82,7 +89,7 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib ships no typ
             # RFC 9396 section 6 lets a token be narrower than its grant. Here the ledger holds every token to the
             # grant's one mandate, so a narrower token would only seem to be one.
             raise InvalidAuthorizationDetails(problem="they belong in the authorization request")
-        if grant_type not in {grant.GRANT_TYPE for grant, _ in self._token_grants}:
+        if grant_type not in self.grant_types:
             raise UnsupportedGrantType
         return super().get_token_grant(request)
 

@@ -78,7 +78,7 @@ class ThirdParty:
         typed: Mapping[str, Any] | None = None,
         **changes: str | None,
     ) -> TestResponse:
-        """The member opens the page, ticks boxes, types limits and presses a button; None leaves a field out."""
+        """The member opens the consent page, ticks boxes, types limits, presses a button; None leaves a field out."""
         page = member.browser.get(self.address(**changes))
         assert page.status_code == 200, (page.status_code, page.headers.get("Location"), page.text)
         form: dict[str, Any] = {**filled(page), "permission": list(ticked), "decision": decision, **(typed or {})}
