@@ -15,6 +15,7 @@ from authlib.oauth2.rfc6749 import InvalidRequestError
 
 from app.issuer import issuer_today
 from app.oauth.details import BadDetails, PaymentAsk, payment_ask
+from app.oauth.dpop import JKT
 
 # RFC 7636 section 4.2: BASE64URL without padding of a SHA-256
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -37,6 +38,8 @@ class Ask:
     max_age_s: int | None
     detail: PaymentAsk
     """The limits of payment it asks for (RFC 9396)."""
+    dpop_jkt: str | None = None
+    """The key that the code's redeemer must show (RFC 9449 section 10)."""
 
 
 class AuthorizationRules:
@@ -67,6 +70,7 @@ class AuthorizationRules:
             prompt=_prompt(data),
             max_age_s=_max_age(data),
             detail=_detail(grant, data),
+            dpop_jkt=_dpop_jkt(data),
         )
 
 
@@ -78,6 +82,13 @@ def _code_challenge(data: Mapping[str, str]) -> str:
     if not _CHALLENGE.fullmatch(challenge):
         raise InvalidRequestError("code_challenge must be the base64url SHA-256 of the code_verifier")
     return challenge
+
+
+def _dpop_jkt(data: Mapping[str, str]) -> str | None:
+    jkt = data.get("dpop_jkt")
+    if jkt is not None and not JKT.fullmatch(jkt):
+        raise InvalidRequestError("dpop_jkt must be the base64url SHA-256 thumbprint of the DPoP key")
+    return jkt
 
 
 def _prompt(data: Mapping[str, str]) -> frozenset[str]:

@@ -8,14 +8,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from app.oauth import keys
+from app.oauth import jws, keys
 from app.oauth.identity import CLAIMS
 from app.oauth.profiles import PROFILES
 from app.oauth.scopes import SCOPES
 from app.web.locale import LOCALES
-
-_PROOF_ALGS = keys.ALGS
-"""What may sign a client's assertions and DPoP proofs (FAPI 2.0 Security Profile 5.4.1): the same as signs here."""
 
 
 def metadata(issuer_url: str, *, grant_types: Collection[str]) -> dict[str, Any]:
@@ -73,7 +70,7 @@ def _authentication(endpoint: str, methods: list[str]) -> dict[str, Any]:
     """RFC 8414 section 2: where private_key_jwt is supported, so must its algorithms be said."""
     return {
         f"{endpoint}_endpoint_auth_methods_supported": methods,
-        f"{endpoint}_endpoint_auth_signing_alg_values_supported": list(_PROOF_ALGS),
+        f"{endpoint}_endpoint_auth_signing_alg_values_supported": list(jws.ALGS),
     }
 
 
@@ -81,7 +78,7 @@ def _signatures() -> dict[str, Any]:
     return {
         "id_token_signing_alg_values_supported": list(keys.ALGS),
         "introspection_signing_alg_values_supported": list(keys.ALGS),
-        "dpop_signing_alg_values_supported": list(_PROOF_ALGS),
+        "dpop_signing_alg_values_supported": list(jws.ALGS),
     }
 
 

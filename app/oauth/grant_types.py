@@ -60,6 +60,7 @@ class Code(grants.AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib ship
             code_challenge=self.ask.code_challenge,
             nonce=self.ask.nonce,
             auth_time=approval.auth_time,
+            dpop_jkt=self.ask.dpop_jkt,
         )
 
     def query_authorization_code(self, code: str, client: Client) -> codes.Redeemed:
@@ -69,6 +70,7 @@ class Code(grants.AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib ship
             client_id=client.id,
             redirect_uri=form.get("redirect_uri", ""),
             verifier=form.get("code_verifier", ""),
+            jkt=self.request.jkt,
         )
 
     def authenticate_user(self, authorization_code: codes.Redeemed) -> UUID:
@@ -82,6 +84,7 @@ class Code(grants.AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib ship
             family_id=code.family_id,
             scopes=code.scopes,
             auth_time=code.auth_time,
+            jkt=self.request.jkt,
             controls=self.server.controls,
         ).as_answer()
 
@@ -112,27 +115,28 @@ class DeviceCode(DeviceCodeGrant):  # type: ignore[misc]  # Authlib ships no typ
 
 
 class Refresh(grants.RefreshTokenGrant):  # type: ignore[misc]  # Authlib ships no types
-    """Refresh with rotation."""
+    """Refresh, with rotation where it is of use."""
 
     def authenticate_refresh_token(self, refresh_token: str) -> tokens.Presented:
         key = self.server.settings.secret_key
-        return tokens.open_refresh(refresh_token, client_id=self.request.client.id, key=key)
+        return tokens.open_refresh(refresh_token, client=self.request.client, jkt=self.request.jkt, key=key)
 
     def authenticate_user(self, refresh_token: tokens.Presented) -> UUID | None:
         return refresh_token.row.member_id
 
     def issue_token(self, user: UUID, refresh_token: tokens.Presented) -> dict[str, Any]:
         scope = self.request.payload.scope or refresh_token.get_scope()
-        return tokens.rotate(
+        return tokens.refresh(
             refresh_token,
             client=self.request.client,
             scopes=scope.split(),
+            jkt=self.request.jkt,
             key=self.server.settings.secret_key,
             controls=self.server.controls,
         ).as_answer()
 
     def revoke_old_credential(self, refresh_token: tokens.Presented) -> None:
-        """Spent by `rotate`."""
+        """Spent by `refresh`, if at all."""
 
 
 class ClientCredentials(grants.ClientCredentialsGrant):  # type: ignore[misc]  # Authlib ships no types
@@ -145,7 +149,9 @@ class ClientCredentials(grants.ClientCredentialsGrant):  # type: ignore[misc]  #
 
     def generate_token(self, **_: Any) -> dict[str, Any]:
         asked = (self.request.payload.scope or "").split()
-        return tokens.issue_to_client(client=self.request.client, scopes=asked or self._own).as_answer()
+        return tokens.issue_to_client(
+            client=self.request.client, scopes=asked or self._own, jkt=self.request.jkt
+        ).as_answer()
 
     @property
     def _own(self) -> tuple[str, ...]:

@@ -39,7 +39,7 @@ def wrong_method(error: HTTPException) -> Response:
 
 
 def _refused(refusal: OAuthRefusal) -> Response:
-    response = _answer(refusal.code, said=refusal.code, status=refusal.status, **refusal.detail)
+    response = _answer(refusal.code, said=refusal.sentence or refusal.code, status=refusal.status, **refusal.detail)
     response.headers.update(refusal.headers)
     return response
 

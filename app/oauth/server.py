@@ -14,7 +14,7 @@ from authlib.oauth2 import OAuth2Error
 from flask import current_app
 from werkzeug.wrappers import Response
 
-from app.oauth import client_auth
+from app.oauth import client_auth, dpop
 from app.oauth.authorization_request import AuthorizationRules
 from app.oauth.clients import Client, find_client
 from app.oauth.errors import (
@@ -53,9 +53,12 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib ships no typ
     def authenticate_client(self, request: OAuthRequest, methods: Iterable[str], endpoint: str = "token") -> Client:
         """Ours counts failures, answers 401 to all of them, and survives a header that is not UTF-8.
 
-        `methods` is Authlib's list per grant type; which methods a client may use, its profile alone says.
+        `methods` is Authlib's list per grant type; which methods a client may use, its profile alone says. At the
+        token endpoint the DPoP proof is read too, before the grant is looked at: `request.jkt` is the key it shows.
         """
         client, request.auth_method = client_auth.authenticate(request)
+        if endpoint == "token":
+            request.jkt = dpop.key_for_tokens(request, required=client.profile.bound)
         return client
 
     def get_authorization_grant(self, request: OAuthRequest) -> Code:
