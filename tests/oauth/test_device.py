@@ -23,6 +23,7 @@ from app.wallet.spend_control import GrantControls
 from tests import factories
 from tests.live import Live, served, server_env
 from tests.oauth.conftest import Member, ThirdParty, filled, hidden, payment_detail
+from tests.oauth.keyholder import USERINFO, Keyholder, Signer
 from tests.oauth.test_races import THREADS, at_once, statuses
 from tests.oauth.test_token import error
 from tests.oauth.test_with_foreign_client import Browser
@@ -222,6 +223,28 @@ def test_a_client_with_a_secret_polls_with_it(third_party: ThirdParty, member: M
     )
     assert (bare.status_code, error(bare)) == (401, "invalid_client")
     assert poll(third_party, asked).status_code == 200
+
+
+def test_tokens_of_a_device_are_bound_to_the_key_it_shows(screen: ThirdParty, member: Member) -> None:
+    holder, key = Keyholder(screen), Signer.new()
+    asked = ask(screen, scope=f"{SCOPE} offline_access")
+    allow(member, asked)
+
+    answer = holder.post(proof=key.proof(), grant_type=GRANT, device_code=asked["device_code"]).get_json()
+
+    assert answer["token_type"] == "DPoP"
+    access = answer["access_token"]
+    assert screen.userinfo(access).status_code == 401
+    assert holder.call(access, proof=key.proof(USERINFO, method="GET", token=access)).status_code == 200
+    assert holder.refresh(answer["refresh_token"], proof=Signer.new().proof()).get_json()["error"] == "invalid_grant"
+
+
+def test_a_client_with_keys_signs_for_both_codes(new_third_party: Callable[..., ThirdParty], member: Member) -> None:
+    signer = Signer.new()
+    web = Keyholder(new_third_party(jwks=signer.jwks), signer)
+    asked = web.post(path="/oauth/device_authorization", scope=SCOPE).get_json()
+    allow(member, asked)
+    assert web.post(grant_type=GRANT, device_code=asked["device_code"]).status_code == 200
 
 
 def test_who_polls_too_fast_is_slowed_down_by_five_seconds_each_time(
