@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
+import requests
 from playwright.sync_api import Locator, Page
 
 from app.oauth.clients import find_client
@@ -14,6 +15,7 @@ from tests.live import Live, Person
 REDIRECT_URI = "http://localhost:9/callback"
 _CLIENT = "canteen_app"
 _ALLOWED = "orders_app"
+_DEVICE = "canteen_display"
 
 
 def member_with_purchases(live: Live) -> Person:
@@ -29,8 +31,10 @@ def member_with_purchases(live: Live) -> Person:
                 factories.shop(accepts=[money]),
                 factories.shop(accepts=[money], name_ja="南書籍部", name_en="South Bookshop"),
             ]
-            for client_id in (_CLIENT, _ALLOWED):
-                factories.oauth_client(client_id=client_id, redirect_uris=[REDIRECT_URI], allowed_shops=shops)
+            for client_id, profile in ((_CLIENT, "web"), (_ALLOWED, "web"), (_DEVICE, "native")):
+                factories.oauth_client(
+                    client_id=client_id, profile=profile, redirect_uris=[REDIRECT_URI], allowed_shops=shops
+                )
         scopes = ["openid", "profile", "balance", "history", "payment", "offline_access"]
         factories.access_token(member_id=person.id, client_id=_ALLOWED, scopes=scopes)
     return person
@@ -83,6 +87,7 @@ def tour(page: Page, live: Live, person: Person) -> Iterator[str]:
     page.locator("button[value=allow]").click()
     yield "consent to pay, refused"
     yield from _connected_apps(page, live)
+    yield from devices(page, live)
     for path in ("/", "/docs", "/docs/errors/insufficient_balance", "/dev/mailbox", "/nowhere", "/logout"):
         page.goto(f"{live.url}{path}")
         yield path
@@ -121,6 +126,37 @@ def follow(link: Locator) -> None:
     """Click, and wait for the page it leads to, at the same address too."""
     with link.page.expect_navigation():
         link.click()
+
+
+def devices(page: Page, live: Live) -> Iterator[str]:
+    """A member who is signed in connects a device, and another not."""
+    primary = page.locator("main .button.primary")
+    page.goto(f"{live.url}/oauth/device")
+    yield "device"
+    for typed, name in (("12345678", "device, no code"), ("BBBB-BBBB", "device, wrong code")):
+        page.locator("#user_code").fill(typed)
+        primary.click()
+        yield name
+    page.locator("#user_code").fill(user_code(live).lower())
+    primary.click()
+    page.wait_for_url(f"{live.url}/oauth/device/consent?**")
+    yield "device asks"
+    page.locator("button[value=allow]").click()
+    yield "device allowed"
+    page.goto(f"{live.url}/oauth/device?user_code={user_code(live)}")
+    yield "device, code from the address"
+    primary.click()
+    page.wait_for_url(f"{live.url}/oauth/device/consent?**")
+    yield "device asks again"
+    page.locator("button[value=cancel]").click()
+    yield "device denied"
+
+
+def user_code(live: Live) -> str:
+    """The code that a device of `member_with_purchases` shows."""
+    form = {"client_id": _DEVICE, "scope": "openid profile balance history payment offline_access"}
+    answer = requests.post(f"{live.url}/oauth/device_authorization", data=form, timeout=10)
+    return str(answer.json()["user_code"])
 
 
 def payment_request(live: Live) -> str:

@@ -10,12 +10,15 @@ import pytest
 import requests
 from jwskate import SignedJwt
 from requests_oauth2client import (
+    AccessDenied,
+    AuthorizationPending,
     AuthorizationResponseError,
     BearerToken,
     InvalidGrant,
     InvalidScope,
     InvalidTarget,
     OAuth2Client,
+    SlowDown,
 )
 
 from tests import factories
@@ -123,6 +126,59 @@ def test_a_denial_and_a_second_visit(live_server: Live, client: OAuth2Client) ->
     third = client.authorization_request(scope="openid balance", prompt="none")
     straight = browser.open(str(third))
     assert third.validate_callback(straight.headers["Location"]).code
+
+
+@pytest.fixture
+def device(live_server: Live) -> OAuth2Client:
+    """A device without a browser, which has no secret."""
+    with live_server.app.app_context():
+        shop_id = factories.shop(accepts=[factories.money()])
+        registered = factories.oauth_client(
+            profile="native", redirect_uris=["http://127.0.0.1/callback"], allowed_shops=[shop_id]
+        )
+    metadata = requests.get(f"{live_server.url}/.well-known/oauth-authorization-server", timeout=10).json()
+    return OAuth2Client.from_discovery_document(
+        metadata,
+        client_id=registered.id,
+        client_secret=None,
+        device_authorization_endpoint=metadata["device_authorization_endpoint"],  # it reads the others by itself
+        testing=True,
+    )
+
+
+def test_a_device_from_its_code_to_its_tokens(live_server: Live, device: OAuth2Client) -> None:
+    person, browser = live_server.register(), Browser(live_server)
+    asked = device.authorize_device(scope="openid balance payment offline_access")
+    assert asked.interval == 5
+    assert not asked.is_expired()
+    with pytest.raises(AuthorizationPending):
+        device.device_code(asked)
+    with pytest.raises(SlowDown):
+        device.device_code(asked)
+
+    page = browser.sign_in(browser.open(str(asked.verification_uri_complete)), person)
+    page = browser.send(page, user_code=asked.user_code)
+    assert asked.user_code in page.text
+    browser.send(page, decision="allow", permission=["balance", "payment"], max_per_payment_yen="450")
+
+    tokens = device.device_code(asked)
+    assert tokens.scope == "openid balance payment offline_access"
+    assert tokens.authorization_details[0]["max_per_payment_yen"] == 450
+    assert device.userinfo(tokens)["sub"] == str(person.id)
+    assert device.userinfo(device.refresh_token(tokens))["sub"] == str(person.id)
+    with pytest.raises(InvalidGrant):
+        device.device_code(asked)
+
+
+def test_a_device_that_is_denied(live_server: Live, device: OAuth2Client) -> None:
+    person, browser = live_server.register(), Browser(live_server)
+    asked = device.authorize_device(scope="openid balance")
+
+    page = browser.sign_in(browser.open(str(asked.verification_uri)), person)
+    browser.send(browser.send(page, user_code=asked.user_code), decision="cancel")
+
+    with pytest.raises(AccessDenied):
+        device.device_code(asked)
 
 
 @pytest.mark.parametrize("alg", ["ES256", "PS256", "EdDSA"])
