@@ -29,9 +29,12 @@ _SECRET = "sid"  # noqa: S105  # the name of the cookie's entry
 
 @dataclass(frozen=True, slots=True)
 class SignedInMember:
-    """The member of this browser. `auth_time` is when password and code were given (OpenID Connect Core 2)."""
+    """The member of this browser. `auth_time` is when password and code were given (OpenID Connect Core 2);
+    `session_id` is what clients may know of the session (`sid`).
+    """
 
     id: UUID
+    session_id: UUID
     email: str
     name: str
     family_name: str
@@ -41,7 +44,7 @@ class SignedInMember:
 
 
 _CURRENT = text("""
-    SELECT m.id, m.email, m.family_name, m.given_name, m.locale, s.auth_time
+    SELECT m.id, s.id AS session_id, m.email, m.family_name, m.given_name, m.locale, s.auth_time
     FROM member_session s JOIN member m ON m.id = s.member_id
     WHERE s.secret_hash = :secret_hash AND s.revoked_at IS NULL AND s.expires_at > now() AND m.status = 'active'
 """)
@@ -65,6 +68,7 @@ def _read() -> SignedInMember | None:
         return None
     return SignedInMember(
         id=row.id,
+        session_id=row.session_id,
         email=row.email,
         name=f"{row.family_name} {row.given_name}",
         family_name=row.family_name,

@@ -1,4 +1,4 @@
-"""What programs call: token, device authorization, revocation, userinfo, keys, discovery."""
+"""What programs call: PAR, token, device authorization, revocation, introspection, userinfo, keys, discovery."""
 
 from __future__ import annotations
 
@@ -8,7 +8,19 @@ from werkzeug.wrappers import Response
 
 from app.db import transaction
 from app.limits import Door, knock_at, network
-from app.oauth import client_auth, cors, device, discovery, identity, keys, refusals
+from app.oauth import (
+    client_auth,
+    cors,
+    device,
+    discovery,
+    dpop,
+    identity,
+    keys,
+    par,
+    protected_resource,
+    pushed,
+    refusals,
+)
 from app.oauth.protector import Bearer, current_access
 from app.oauth.request import from_body
 from app.oauth.server import server
@@ -26,6 +38,25 @@ for _blueprint in (clients, resource, everyone):
 for _blueprint in (clients, resource):  # browsers call these only from where a single-page app is registered
     _blueprint.after_request(cors.allow_registered)
 everyone.after_request(cors.allow_everyone)
+
+
+@everyone.after_request
+def _may_be_kept(response: Response) -> Response:
+    """Programs may keep what is public anyway; a rotation of the keys reckons with how long."""
+    if response.status_code == 200:
+        response.headers["Cache-Control"] = f"public, max-age={keys.JWKS_MAX_AGE_S}"
+    return response
+
+
+@clients.post("/oauth/par")
+@protected_by(Public("clients prove who they are in the request itself; what they push is counted"))
+def push() -> tuple[Response, int]:
+    request = from_body()
+    client, _ = client_auth.authenticate(request)
+    request_uri, parameters = par.accepted(request, client=client, dpop_jkt=dpop.key_for_code(request))
+    with transaction():
+        expires_in_s = pushed.save(request_uri, client_id=client.id, parameters=parameters)
+    return jsonify(request_uri=request_uri, expires_in=expires_in_s), 201
 
 
 @clients.post("/oauth/token")
@@ -68,6 +99,13 @@ def revoke() -> Response:
     return response
 
 
+@clients.post("/oauth/introspect")
+@protected_by(Public("clients prove who they are in the request itself; failures are counted"))
+def introspect() -> Response:
+    response: Response = server().create_endpoint_response("introspection", from_body())
+    return response
+
+
 @resource.route("/oauth/userinfo", methods=["GET", "POST"], provide_automatic_options=False)
 @protected_by(Bearer("openid"))
 def userinfo() -> Response:
@@ -85,13 +123,18 @@ def preflight() -> Response:
 @everyone.get("/oauth/jwks.json")
 @protected_by(Public("the public halves of the signing keys"))
 def jwks() -> Response:
-    with transaction():
-        answer = keys.public_keys(sealing_key=server().settings.sealing_key)
-    return jsonify(answer)
+    return jsonify(keys.public_keys(sealing_key=server().settings.sealing_key))
 
 
 @everyone.get("/.well-known/openid-configuration")
 @everyone.get("/.well-known/oauth-authorization-server")
 @protected_by(Public("what this server says of itself"))
 def metadata() -> Response:
-    return jsonify(discovery.metadata(server().settings.issuer_url))
+    known = server()
+    return jsonify(discovery.metadata(known.settings.issuer_url, grant_types=known.grant_types))
+
+
+@everyone.get("/.well-known/oauth-protected-resource")
+@protected_by(Public("what the API says of itself"))
+def resource_metadata() -> Response:
+    return jsonify(protected_resource.metadata(server().settings.issuer_url))

@@ -21,7 +21,7 @@ from app.oauth.request import OAuthRequest
 from app.oauth.scopes import Consent, of_kind
 from app.settings import Settings
 
-ID_TOKEN_LIFE_S = 600
+ID_TOKEN_LIFE_S = keys.MAX_LIFE_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +35,9 @@ class Approval:
     grant_id: UUID
     scopes: tuple[str, ...]
     auth_time: datetime
+    session_id: UUID | None = None
+    family_id: UUID | None = None
+    """Of the tokens that will come of it, where that is settled already."""
 
 
 class Code(grants.AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib ships no types
@@ -60,6 +63,9 @@ class Code(grants.AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib ship
             code_challenge=self.ask.code_challenge,
             nonce=self.ask.nonce,
             auth_time=approval.auth_time,
+            dpop_jkt=self.ask.dpop_jkt,
+            session_id=approval.session_id,
+            family_id=approval.family_id,
         )
 
     def query_authorization_code(self, code: str, client: Client) -> codes.Redeemed:
@@ -69,6 +75,7 @@ class Code(grants.AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib ship
             client_id=client.id,
             redirect_uri=form.get("redirect_uri", ""),
             verifier=form.get("code_verifier", ""),
+            jkt=self.request.jkt,
         )
 
     def authenticate_user(self, authorization_code: codes.Redeemed) -> UUID:
@@ -82,6 +89,7 @@ class Code(grants.AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib ship
             family_id=code.family_id,
             scopes=code.scopes,
             auth_time=code.auth_time,
+            jkt=self.request.jkt,
             controls=self.server.controls,
         ).as_answer()
 
@@ -112,27 +120,28 @@ class DeviceCode(DeviceCodeGrant):  # type: ignore[misc]  # Authlib ships no typ
 
 
 class Refresh(grants.RefreshTokenGrant):  # type: ignore[misc]  # Authlib ships no types
-    """Refresh with rotation."""
+    """Refresh, with rotation where it is of use."""
 
     def authenticate_refresh_token(self, refresh_token: str) -> tokens.Presented:
         key = self.server.settings.secret_key
-        return tokens.open_refresh(refresh_token, client_id=self.request.client.id, key=key)
+        return tokens.open_refresh(refresh_token, client=self.request.client, jkt=self.request.jkt, key=key)
 
     def authenticate_user(self, refresh_token: tokens.Presented) -> UUID | None:
         return refresh_token.row.member_id
 
     def issue_token(self, user: UUID, refresh_token: tokens.Presented) -> dict[str, Any]:
         scope = self.request.payload.scope or refresh_token.get_scope()
-        return tokens.rotate(
+        return tokens.refresh(
             refresh_token,
             client=self.request.client,
             scopes=scope.split(),
+            jkt=self.request.jkt,
             key=self.server.settings.secret_key,
             controls=self.server.controls,
         ).as_answer()
 
     def revoke_old_credential(self, refresh_token: tokens.Presented) -> None:
-        """Spent by `rotate`."""
+        """Spent by `refresh`, if at all."""
 
 
 class ClientCredentials(grants.ClientCredentialsGrant):  # type: ignore[misc]  # Authlib ships no types
@@ -145,7 +154,9 @@ class ClientCredentials(grants.ClientCredentialsGrant):  # type: ignore[misc]  #
 
     def generate_token(self, **_: Any) -> dict[str, Any]:
         asked = (self.request.payload.scope or "").split()
-        return tokens.issue_to_client(client=self.request.client, scopes=asked or self._own).as_answer()
+        return tokens.issue_to_client(
+            client=self.request.client, scopes=asked or self._own, jkt=self.request.jkt
+        ).as_answer()
 
     @property
     def _own(self) -> tuple[str, ...]:
@@ -161,17 +172,23 @@ class IdToken(OpenIDToken):  # type: ignore[misc]  # Authlib ships no types
 
     def resolve_client_private_key(self, client: Client) -> KeySet:
         """In a set of one, since joserfc then writes its `kid` into the header: no second look for the key."""
-        return KeySet([keys.current_key(sealing_key=self._settings.sealing_key)])
+        return KeySet([keys.current_key(alg=client.id_token_alg, sealing_key=self._settings.sealing_key)])
 
     def get_client_algorithm(self, client: Client) -> str:
-        return keys.ALG
+        return client.id_token_alg
 
     def get_encode_header(self, client: Client) -> dict[str, Any]:
-        return {"alg": keys.ALG}
+        return {"alg": client.id_token_alg}
 
     def get_client_claims(self, client: Client) -> dict[str, Any]:
         now = int(clock.now().timestamp())
         return {"iss": self._settings.issuer_url, "aud": client.id, "iat": now, "exp": now + ID_TOKEN_LIFE_S}
+
+    def get_authorization_code_claims(self, authorization_code: codes.Redeemed) -> dict[str, Any]:
+        """With the session it comes of, so that its end can be told (OpenID Connect Back-Channel Logout 2.1)."""
+        claims: dict[str, Any] = super().get_authorization_code_claims(authorization_code)
+        sid = authorization_code.session_id
+        return claims if sid is None else {**claims, "sid": str(sid)}
 
     def generate_user_info(self, user: UUID, scope: str) -> dict[str, Any]:
         """Who it is; everything else is at the userinfo endpoint."""

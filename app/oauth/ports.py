@@ -52,6 +52,15 @@ class Mandate:
             until=None if until is None else date.fromisoformat(until),
         )
 
+    def within(self, other: Mandate) -> bool:
+        """Whether everything these limits allow, `other` allows too."""
+        return (
+            all(getattr(self, name) <= getattr(other, name) for name in CEILINGS)
+            and set(self.shops) <= set(other.shops)
+            and (other.monies is None or (self.monies is not None and set(self.monies) <= set(other.monies)))
+            and (other.until is None or (self.until is not None and self.until <= other.until))
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
@@ -94,4 +103,8 @@ class SpendControls(Protocol):
 
     def grant_changed(self, *, grant_id: UUID, mandate: Mandate | None) -> None:
         """Make the ledger hold the grant to `mandate`; None stops its payments. Runs in the caller's transaction."""
+        ...
+
+    def grants_ended(self, grant_ids: Sequence[UUID]) -> None:
+        """Stop the payments of all these grants, in one statement. Runs in the caller's transaction."""
         ...

@@ -6,7 +6,7 @@ import logging
 
 from flask import Flask
 
-from app.oauth import device_pages, refusals
+from app.oauth import apps_pages, device_pages, grants_api, refusals
 from app.oauth.endpoints import clients, everyone, resource
 from app.oauth.pages import pages
 from app.oauth.ports import SpendControls
@@ -19,5 +19,5 @@ def init_app(app: Flask, settings: Settings, *, controls: SpendControls) -> None
     logging.getLogger("authlib").setLevel(logging.INFO)  # at DEBUG it logs every token it hands out
     app.extensions["kumiai.oauth"] = Server(settings, controls)
     app.register_error_handler(405, refusals.wrong_method)
-    for blueprint in (pages, device_pages.pages, clients, resource, everyone):
+    for blueprint in (pages, device_pages.pages, apps_pages.pages, clients, resource, grants_api.grants, everyone):
         app.register_blueprint(blueprint)

@@ -114,3 +114,7 @@ class GrantControls:
             monies=mandate.monies,
             shops=mandate.shops,
         )
+
+    def grants_ended(self, grant_ids: Sequence[UUID]) -> None:
+        """Let none of these grants spend any more."""
+        session().execute(update(SpendControl).where(SpendControl.id.in_(grant_ids)).values(status="revoked"))

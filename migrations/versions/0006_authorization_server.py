@@ -26,6 +26,12 @@ CHECKS = {
         "fapi2_has_keys": "profile <> 'fapi2' OR jwks IS NOT NULL",
         "id_token_alg": "id_token_alg IN ('ES256', 'PS256', 'EdDSA')",
     },
+    "signing_key": {
+        "state_with_its_times": (
+            "(state = 'next') = (current_at IS NULL) AND (state = 'retired') = (retired_at IS NOT NULL)"
+        ),
+        "private_until_retired": "(state = 'retired') = (private_sealed IS NULL)",
+    },
     "spend_control": {
         "max_per_day_positive": "max_per_day_yen > 0",
         "max_per_month_positive": "max_per_month_yen > 0",
@@ -298,6 +304,19 @@ def upgrade() -> None:
         "signing_key",
         sa.Column("retired_at", sa.DateTime(timezone=True), nullable=True, comment="when it signed for the last time"),
     )
+    op.add_column(
+        "signing_key",
+        sa.Column("current_at", sa.DateTime(timezone=True), nullable=True, comment="when it began to sign"),
+    )
+    op.execute("UPDATE signing_key SET current_at = created_at WHERE state <> 'next'")
+    op.alter_column(
+        "signing_key",
+        "private_sealed",
+        existing_type=postgresql.BYTEA(),
+        nullable=True,
+        comment="null once it does not sign any more",
+    )
+    op.execute("UPDATE signing_key SET retired_at = now(), private_sealed = NULL WHERE state = 'retired'")
     op.create_index(
         "uq_signing_key_next", "signing_key", ["alg"], unique=True, postgresql_where=sa.text("state = 'next'")
     )
@@ -330,6 +349,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.execute("DELETE FROM signing_key WHERE private_sealed IS NULL OR alg <> 'ES256'")  # nothing could use them
     for (table, name), (rule, _) in WIDENED.items():
         op.drop_constraint(op.f(f"ck_{table}_{name}"), table)
         op.create_check_constraint(op.f(f"ck_{table}_{name}"), table, rule)
@@ -348,6 +368,15 @@ def downgrade() -> None:
     op.drop_column("spend_control", "max_per_month_yen")
     op.drop_column("spend_control", "max_per_day_yen")
     op.drop_index("uq_signing_key_next", table_name="signing_key", postgresql_where=sa.text("state = 'next'"))
+    op.alter_column(
+        "signing_key",
+        "private_sealed",
+        existing_type=postgresql.BYTEA(),
+        nullable=False,
+        comment=None,
+        existing_comment="null once it does not sign any more",
+    )
+    op.drop_column("signing_key", "current_at")
     op.drop_column("signing_key", "retired_at")
     op.drop_column("oauth_token", "jkt")
     op.alter_column(

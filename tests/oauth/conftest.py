@@ -27,7 +27,10 @@ from app.member.models import MemberSession
 from app.wallet import directory
 from tests import factories
 
-VERIFIER = "correct-horse-battery-staple-0123456789-0123456789"
+RESOURCE = 'resource_metadata="http://localhost:8000/.well-known/oauth-protected-resource"'
+BARE = f'Bearer realm="kumiai", {RESOURCE}, DPoP realm="kumiai", algs="ES256 PS256 EdDSA", {RESOURCE}'
+"""The challenge to a request without a token."""
+VERIFIER = factories.CODE_VERIFIER
 CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
 
 
