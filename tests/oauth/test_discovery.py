@@ -49,6 +49,8 @@ def test_no_other_address_of_ours_is_advertised(app: Flask, settings: Settings, 
         for name, value in metadata.items()
         if isinstance(value, str) and value.startswith(f"{settings.issuer_url}/") and name not in STANDARD
     }
+    grants = others.pop("grant_management_endpoint")  # Grant Management for OAuth 2.0, draft 03: `/{grant_id}` follows
+    assert f"{grants}/<uuid:grant_id>" in rules
     assert set(others.values()) <= rules, others
     assert not [name for name in others if name.endswith("_endpoint")], "an endpoint whose name no standard knows"
 

@@ -13,6 +13,7 @@ from werkzeug.test import TestResponse
 
 from app.wallet.directory import shop
 from tests.oauth.conftest import Member, ThirdParty
+from tests.oauth.keyholder import ISSUER, Keyholder, Signer
 from tests.oauth.shopper import Shopper, shopper
 from tests.oauth.test_races import at_once
 
@@ -169,6 +170,22 @@ def test_a_client_without_a_secret_shows_its_token(
         assert ask(app, grant_id, shown, method=method, data={"client_id": public.id}).status_code == 401
     assert ask(app, grant_id, None, method=method, data={"client_id": public.id}).status_code == 401
     assert ask(app, grant_id, bearer(tokens), method=method).status_code in (200, 204)
+
+
+@pytest.mark.parametrize("method", ["DELETE", "GET"])
+def test_a_bound_token_comes_with_its_proof(third_party: ThirdParty, member: Member, method: str) -> None:
+    key = Signer.new()
+    tokens = Keyholder(third_party).redeem(third_party.code(member), proof=key.proof()).get_json()
+    token, address = tokens["access_token"], f"/oauth/grants/{tokens['grant_id']}"
+    proof = key.proof(f"{ISSUER}{address}", method=method, token=token)
+    http = third_party.app.test_client()
+
+    for scheme, headers in (("Bearer", {}), ("Bearer", {"DPoP": proof}), ("DPoP", {})):
+        refused = http.open(address, method=method, headers={"Authorization": f"{scheme} {token}", **headers})
+        assert refused.status_code == 401
+        assert refused.headers["WWW-Authenticate"].startswith("DPoP")
+    answer = http.open(address, method=method, headers={"Authorization": f"DPoP {token}", "DPoP": proof})
+    assert answer.status_code == (200 if method == "GET" else 204)
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
