@@ -191,7 +191,7 @@ def redeem(device_code: str, *, client_id: str) -> Redeemed:
         redirect_uri="",  # nobody is redirected
         nonce=None,
         auth_time=row.auth_time,
-        session_id=row.session_id,
+        session_id=None,  # who signs out of the browser the code was typed in does not sign the device out
     )
 
 

@@ -177,7 +177,6 @@ class DeviceAuthorization(Base):
     grant_id: Mapped[UUID | None] = mapped_column(ForeignKey("oauth_grant.id"))
     member_id: Mapped[UUID | None] = mapped_column(ForeignKey("member.id"))
     auth_time: Mapped[datetime | None]
-    session_id: Mapped[UUID | None]
     interval_s: Mapped[int] = mapped_column(default=5, server_default="5")
     polled_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -158,7 +158,6 @@ def upgrade() -> None:
         sa.Column("grant_id", sa.Uuid(), nullable=True),
         sa.Column("member_id", sa.Uuid(), nullable=True),
         sa.Column("auth_time", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("session_id", sa.Uuid(), nullable=True),
         sa.Column("interval_s", sa.Integer(), server_default="5", nullable=False),
         sa.Column("polled_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),

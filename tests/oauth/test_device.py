@@ -24,6 +24,7 @@ from tests import factories
 from tests.live import Live, served, server_env
 from tests.oauth.conftest import Member, ThirdParty, filled, hidden, payment_detail
 from tests.oauth.keyholder import USERINFO, Keyholder, Signer
+from tests.oauth.test_identity import decode
 from tests.oauth.test_races import THREADS, at_once, statuses
 from tests.oauth.test_token import error
 from tests.oauth.test_with_foreign_client import Browser
@@ -223,6 +224,18 @@ def test_a_client_with_a_secret_polls_with_it(third_party: ThirdParty, member: M
     )
     assert (bare.status_code, error(bare)) == (401, "invalid_client")
     assert poll(third_party, asked).status_code == 200
+
+
+def test_its_id_token_is_of_the_member_but_of_no_browser(screen: ThirdParty, member: Member) -> None:
+    asked = ask(screen)
+    allow(member, asked)
+
+    id_token = poll(screen, asked).get_json()["id_token"]
+
+    claims = decode(screen.app, id_token).claims
+    assert (claims["sub"], claims["aud"]) == (str(member.id), screen.id)
+    assert claims.keys() >= {"iss", "iat", "exp", "auth_time", "at_hash"}
+    assert not {"sid", "nonce"} & claims.keys()
 
 
 def test_tokens_of_a_device_are_bound_to_the_key_it_shows(screen: ThirdParty, member: Member) -> None:
