@@ -88,6 +88,11 @@ def redeem(code_id: UUID, *, purpose: Purpose, digits: str) -> UUID:
     return member_id
 
 
+def forget(member_id: UUID) -> None:
+    """Let no code that was sent to the member work any more."""
+    session().execute(delete(VerificationCode).where(VerificationCode.member_id == member_id))
+
+
 def _code_hash(code_id: UUID, digits: str) -> bytes:
     key: bytes = current_app.extensions["kumiai.settings"].secret_key
     return keyed_hash(key, purpose=f"code:{code_id}", value=digits)

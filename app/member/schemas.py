@@ -1,11 +1,11 @@
-"""What the forms of signing in carry."""
+"""What the forms of signing in and of a new password carry."""
 
 from __future__ import annotations
 
 import unicodedata
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, fields, pre_load
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, validates_schema
 from marshmallow.validate import Length, Regexp
 
 
@@ -31,3 +31,19 @@ class CodeForm(Schema):
     def _half_width(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
         typed = unicodedata.normalize("NFKC", str(data.get("code", "")))
         return {**data, "code": "".join(typed.replace("-", " ").split())}
+
+
+class PasswordForm(Schema):
+    """The present password, and the new one twice, so that a slip of the finger shows."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    current = fields.String(required=True, validate=Length(min=1, max=1024))
+    new = fields.String(required=True, validate=Length(min=1, max=1024))
+    again = fields.String(required=True)
+
+    @validates_schema
+    def _both_the_same(self, data: dict[str, Any], **_: Any) -> None:
+        if data["new"] != data["again"]:
+            raise ValidationError("differs from the new password", "again")

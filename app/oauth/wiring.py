@@ -6,7 +6,8 @@ import logging
 
 from flask import Flask
 
-from app.oauth import refusals
+from app.member import sessions
+from app.oauth import account_pages, backchannel, logout_pages, refusals
 from app.oauth.endpoints import clients, everyone, resource
 from app.oauth.pages import pages
 from app.oauth.ports import SpendControls
@@ -19,5 +20,6 @@ def init_app(app: Flask, settings: Settings, *, controls: SpendControls) -> None
     logging.getLogger("authlib").setLevel(logging.INFO)  # at DEBUG it logs every token it hands out
     app.extensions["kumiai.oauth"] = Server(settings, controls)
     app.register_error_handler(405, refusals.wrong_method)
-    for blueprint in (pages, clients, resource, everyone):
+    sessions.when_ended(app, backchannel.tell_clients)
+    for blueprint in (pages, clients, resource, everyone, logout_pages.pages, account_pages.pages):
         app.register_blueprint(blueprint)

@@ -1,0 +1,62 @@
+"""`kumiai worker`: two workers in one process, so that a client's server that takes its time holds up no mail."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+from types import FrameType
+from typing import Any
+from uuid import UUID
+
+import click
+from flask import Flask
+
+from app.factory import create_app
+from app.messaging.worker import Worker
+from app.oauth import backchannel
+from app.settings import Settings
+
+
+def workers(settings: Settings) -> tuple[Worker, Worker]:
+    """The one for mail and SMS, and the one that tells clients of sign-outs."""
+    return Worker(settings), Worker(settings, deliver={"logout": _Logout(create_app(settings), settings)})
+
+
+class _Logout:
+    """Tells one client of one sign-out, in the server's own application: it signs with the server's keys."""
+
+    def __init__(self, app: Flask, settings: Settings) -> None:
+        self._app = app
+        self._settings = settings
+
+    def __call__(self, message_id: UUID, said: dict[str, Any]) -> None:
+        with self._app.app_context():
+            backchannel.deliver(message_id, said, settings=self._settings)
+
+
+@click.command()
+def worker() -> None:
+    """Deliver mail and SMS from the outbox, and tell clients of sign-outs."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    for_people, for_clients = workers(Settings.from_env())
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for_people.stop()
+        for_clients.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    beside = threading.Thread(target=_run, args=(for_clients, for_people))
+    beside.start()
+    _run(for_people, for_clients)
+    beside.join()
+
+
+def _run(one: Worker, other: Worker) -> None:
+    """Whichever ends, for whatever reason, ends the other too: half a worker would not be noticed."""
+    try:
+        one.run()
+    finally:
+        other.stop()
