@@ -19,28 +19,22 @@ from app.oauth import backchannel
 from app.settings import Settings
 
 
-def workers(settings: Settings) -> tuple[Worker, Worker]:
-    """The one for mail and SMS, and the one that tells clients of sign-outs."""
-    return Worker(settings), Worker(settings, deliver={"logout": _Logout(create_app(settings), settings)})
+def worker_for_clients(app: Flask, settings: Settings) -> Worker:
+    """Tells clients of sign-outs, in the server's own application: it signs with the server's keys."""
 
+    def deliver(message_id: UUID, said: dict[str, Any]) -> None:
+        with app.app_context():
+            backchannel.deliver(message_id, said, settings=settings)
 
-class _Logout:
-    """Tells one client of one sign-out, in the server's own application: it signs with the server's keys."""
-
-    def __init__(self, app: Flask, settings: Settings) -> None:
-        self._app = app
-        self._settings = settings
-
-    def __call__(self, message_id: UUID, said: dict[str, Any]) -> None:
-        with self._app.app_context():
-            backchannel.deliver(message_id, said, settings=self._settings)
+    return Worker(settings, deliver={"logout": deliver})
 
 
 @click.command()
 def worker() -> None:
     """Deliver mail and SMS from the outbox, and tell clients of sign-outs."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    for_people, for_clients = workers(Settings.from_env())
+    settings = Settings.from_env()
+    for_people, for_clients = Worker(settings), worker_for_clients(create_app(settings), settings)
 
     def stop(number: int, frame: FrameType | None) -> None:
         for_people.stop()

@@ -70,18 +70,21 @@ def _connect(addresses: Sequence[str], port: int) -> socket.socket:
 
 @contextmanager
 def _cut_in_time(connected: socket.socket) -> Iterator[None]:
-    """Cut the connection when its time is over, whatever it is waiting for."""
-    handle = connected.dup()
-    timer = threading.Timer(DEADLINE_S, _cut, [handle])
+    """Cut the connection when its time is over, whatever it is waiting for. Raises TimeoutError then."""
+    handle, late = connected.dup(), threading.Event()
+    timer = threading.Timer(DEADLINE_S, _cut, [handle, late])
     timer.start()
     try:
         yield
     finally:
         timer.cancel()
         handle.close()
+    if late.is_set():  # the half of an answer that was there when it was cut may look like a whole one
+        raise TimeoutError
 
 
-def _cut(handle: socket.socket) -> None:
+def _cut(handle: socket.socket, late: threading.Event) -> None:
+    late.set()
     with suppress(OSError):  # it was over just now
         handle.shutdown(socket.SHUT_RDWR)
 
