@@ -12,6 +12,7 @@ from tests import factories
 from tests.live import Live, Person
 
 REDIRECT_URI = "http://localhost:9/callback"
+NEW_PASSWORD = "あしたも食堂でおひるごはん"
 _CLIENT = "canteen_app"
 
 
@@ -71,11 +72,30 @@ def tour(page: Page, live: Live, person: Person) -> Iterator[str]:
     page.locator("#max_per_payment_yen").fill("９９９，９９９")
     page.locator("button[value=allow]").click()
     yield "consent to pay, refused"
+    page.goto(f"{live.url}/.well-known/change-password")
+    page.wait_for_url(f"{live.url}/account/password")
+    yield "password"
+    fill_passwords(page, current="not the password", new=NEW_PASSWORD)
+    yield "password refused"
+    fill_passwords(page, current=person.password, new=NEW_PASSWORD)
+    page.wait_for_url(f"{live.url}/account/password?changed=1")
+    yield "password changed"
+    page.goto(f"{live.url}/oauth/logout?client_id={_CLIENT}")
+    yield "sign-out asked by a client"
+    page.goto(f"{live.url}/oauth/logout?post_logout_redirect_uri=https://evil.example/")
+    yield "sign-out refused"
     for path in ("/", "/docs", "/docs/errors/insufficient_balance", "/dev/mailbox", "/nowhere", "/logout"):
         page.goto(f"{live.url}{path}")
         yield path
-    primary.click()
-    yield "signed out"
+    page.locator("button[name=sessions]").click()
+    page.wait_for_url(f"{live.url}/logout?everywhere=1")
+    yield "signed out everywhere"
+
+
+def fill_passwords(page: Page, *, current: str, new: str) -> None:
+    for name, value in (("current", current), ("new", new), ("again", new)):
+        page.locator(f"#{name}").fill(value)
+    page.locator("main .button.primary").click()
 
 
 def payment_request(live: Live) -> str:
