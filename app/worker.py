@@ -13,10 +13,27 @@ from uuid import UUID
 import click
 from flask import Flask
 
+from app.db import transaction
 from app.factory import create_app
-from app.messaging.worker import Worker
+from app.member import service
+from app.messaging.worker import Deliver, Worker, mail_and_sms
 from app.oauth import backchannel
 from app.settings import Settings
+
+
+def worker_for_people(app: Flask, settings: Settings) -> Worker:
+    """Delivers mail and SMS, and finds out whom a code for a new password is to be mailed to."""
+    return Worker(settings, deliver={**mail_and_sms(settings), "password_reset": reset_codes(app)})
+
+
+def reset_codes(app: Flask) -> Deliver:
+    """Has the code mailed that was asked for, where the address is a member's."""
+
+    def deliver(_: UUID, said: dict[str, Any]) -> None:
+        with app.app_context(), transaction():
+            service.send_reset_code(email=said["email"], code_id=UUID(said["code_id"]))
+
+    return deliver
 
 
 def worker_for_clients(app: Flask, settings: Settings) -> Worker:
@@ -34,7 +51,8 @@ def worker() -> None:
     """Deliver mail and SMS from the outbox, and tell clients of sign-outs."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     settings = Settings.from_env()
-    for_people, for_clients = Worker(settings), worker_for_clients(create_app(settings), settings)
+    app = create_app(settings)
+    for_people, for_clients = worker_for_people(app, settings), worker_for_clients(app, settings)
 
     def stop(number: int, frame: FrameType | None) -> None:
         for_people.stop()

@@ -40,6 +40,12 @@ class WrongPassword(DomainError):
     code, status = "wrong_password", 422
 
 
+class ResetRefused(DomainError):
+    """No new password for this code. One refusal for a wrong code, a spent one, and an address that is nobody's."""
+
+    code, status = "reset_refused", 422
+
+
 class PasswordRefused(DomainError):
     """The new password cannot be taken; the subclass says why."""
 

@@ -43,7 +43,7 @@ class Worker:
         """`deliver` is what it can deliver, by topic; None: mail and SMS."""
         self._database_url = settings.database_url
         self._sealing_key = settings.sealing_key
-        self._deliver = _mail_and_sms(settings) if deliver is None else deliver
+        self._deliver = mail_and_sms(settings) if deliver is None else deliver
         self._stopping = False
         self._forgets_at_s = 0.0
 
@@ -112,7 +112,7 @@ def _wait(connection: psycopg.Connection[Any]) -> None:
         return
 
 
-def _mail_and_sms(settings: Settings) -> dict[str, Deliver]:
+def mail_and_sms(settings: Settings) -> dict[str, Deliver]:
     """Without KUMIAI_SMS_URL text messages wait for a worker that has it."""
     mail = mail_from_url(settings.mail_url, sender=settings.mail_from)
     deliver: dict[str, Deliver] = {"mail": lambda id_, said: mail.send(MailMessage(id=id_, **said))}

@@ -30,3 +30,11 @@ def change_password(member_id: UUID, *, current: str, new: str) -> None:
     """Set a new password, and sign the member out everywhere. Raises what `service.change_password` does."""
     service.change_password(member_id, current=current, new=new)
     sign_out_everywhere(member_id)
+
+
+def reset_password(*, code_id: UUID, digits: str, new: str) -> None:
+    """The same for a member who gives a mailed code in place of the former password.
+
+    Raises what `service.reset_password` does.
+    """
+    sign_out_everywhere(service.reset_password(code_id=code_id, digits=digits, new=new))

@@ -90,6 +90,17 @@ def tour(page: Page, live: Live, person: Person) -> Iterator[str]:
     page.locator("button[name=sessions]").click()
     page.wait_for_url(f"{live.url}/logout?everywhere=1")
     yield "signed out everywhere"
+    page.goto(f"{live.url}/login")
+    page.locator("main a.button").click()
+    yield "password forgotten"
+    page.locator("#email").fill(person.email)
+    primary.click()
+    page.wait_for_url(f"{live.url}/login/forgot/code")
+    yield "password forgotten, code"
+    for name, value in (("code", "000000"), ("new", person.password), ("again", person.password)):
+        page.locator(f"#{name}").fill(value)
+    primary.click()
+    yield "password forgotten, code refused"
 
 
 def fill_passwords(page: Page, *, current: str, new: str) -> None:
