@@ -32,7 +32,7 @@ def member_with_purchases(live: Live) -> Person:
 
 def tour(page: Page, live: Live, person: Person) -> Iterator[str]:
     """Goes from page to page and yields the name of each. Goes by structure, not by words: any language will do."""
-    primary = page.locator("main .button.primary")
+    primary, refused = page.locator("main .button.primary"), page.locator("main .notice.error")
     page.goto(live.mypage.url)
     yield "welcome"
     primary.click()
@@ -76,6 +76,7 @@ def tour(page: Page, live: Live, person: Person) -> Iterator[str]:
     page.wait_for_url(f"{live.url}/account/password")
     yield "password"
     fill_passwords(page, current="not the password", new=NEW_PASSWORD)
+    refused.wait_for()
     yield "password refused"
     fill_passwords(page, current=person.password, new=NEW_PASSWORD)
     page.wait_for_url(f"{live.url}/account/password?changed=1")
@@ -92,6 +93,7 @@ def tour(page: Page, live: Live, person: Person) -> Iterator[str]:
     yield "signed out everywhere"
     page.goto(f"{live.url}/login")
     page.locator("main a.button").click()
+    page.wait_for_url(f"{live.url}/login/forgot")
     yield "password forgotten"
     page.locator("#email").fill(person.email)
     primary.click()
@@ -100,6 +102,7 @@ def tour(page: Page, live: Live, person: Person) -> Iterator[str]:
     for name, value in (("code", "000000"), ("new", person.password), ("again", person.password)):
         page.locator(f"#{name}").fill(value)
     primary.click()
+    refused.wait_for()
     yield "password forgotten, code refused"
 
 
