@@ -18,6 +18,7 @@ _COMMANDS = {
     "migrate": "app.migrate:migrate",
     "routes": "app.routes:routes",
     "ledger": "app.wallet.commands:ledger",
+    "keys": "app.oauth.key_commands:keys",
     "till": "app.reader.agent.commands:till",
     "demo": "app.demo.commands:demo",
 }

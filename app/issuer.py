@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -11,6 +11,7 @@ from flask import current_app
 from sqlalchemy import CheckConstraint, func, select
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app import clock
 from app.db import Base, autocommit
 from app.ids import new_id
 
@@ -74,6 +75,11 @@ def issuer_zone() -> ZoneInfo:
     """The time zone in which the issuer's days and months begin."""
     zone: ZoneInfo = current_app.extensions["kumiai.settings"].zone
     return zone
+
+
+def issuer_today() -> date:
+    """The issuer's day, by this process's clock."""
+    return clock.now().astimezone(issuer_zone()).date()
 
 
 def _read() -> CurrentIssuer:

@@ -21,7 +21,7 @@ from app.web.locale import translate
 from app.web.request_id import request_id
 
 _MACHINE_PATHS = ("/v1/", "/oauth/", "/openapi.json", "/.well-known/")
-_PAGES_UNDER_MACHINE_PATHS = ("/oauth/authorize", "/oauth/logout")
+_PAGES_UNDER_MACHINE_PATHS = ("/oauth/authorize/", "/oauth/device/", "/oauth/logout/")
 
 _HTTP_CODES = {
     400: "bad_request",
@@ -44,7 +44,7 @@ _HALF_OF_A_PAIR = re.compile("[\ud800-\udfff]")
 def wants_json() -> bool:
     """Whether this request's path speaks to programs."""
     path = request.path
-    return path.startswith(_MACHINE_PATHS) and not path.startswith(_PAGES_UNDER_MACHINE_PATHS)
+    return path.startswith(_MACHINE_PATHS) and not f"{path}/".startswith(_PAGES_UNDER_MACHINE_PATHS)
 
 
 def problem(

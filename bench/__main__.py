@@ -1,4 +1,4 @@
-"""`make bench`: payments per second over HTTP, as ratios against two baselines of the same run. See README.md."""
+"""`make bench`: payments and tokens per second over HTTP, as ratios against baselines of one run. See README.md."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from app.embedded import EmbeddedPostgres
 from app.migrate import upgrade
 from app.settings import Settings
 from app.wallet.verify import verify
-from bench import population, server, textbook
+from bench import exchange, population, server, textbook
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 
@@ -45,23 +45,26 @@ def measure(postgres: EmbeddedPostgres, directory: Path, *, seconds: int, rounds
     print("preparing: 10,000 members, each with a wallet, a grant and a token …", flush=True)
     tokens = directory / "tokens"
     population.populate(settings, tokens)
+    exchange.let_client_in(settings.database_url)
     script = textbook.prepare(postgres.url("textbook"), directory)
     rounds_done = [
         _round(number, rounds, seconds, settings, tokens, postgres, script, directory)
         for number in range(1, rounds + 1)
     ]
-    payments, bare, baseline = zip(*rounds_done, strict=True)
+    payments, exchanged, bare, baseline = zip(*rounds_done, strict=True)
     per_s = statistics.median((run["requests"] - run["errors"]) / run["seconds"] for run in payments)
     bare_per_s = statistics.median(run["requests"] / run["seconds"] for run in bare)
     textbook_per_s = statistics.median(baseline)
     _, differences = verify(settings.database_url)
     if differences:
         sys.exit(f"the ledger is wrong after the run: {differences}")
-    if any(run["errors"] for run in (*payments, *bare)):
-        sys.exit(f"not every request was answered as it should be, so the figures mean nothing: {payments}, {bare}")
+    measured = (*payments, *bare, *(run for each in exchanged for run in each.values()))
+    if any(run["errors"] for run in measured):
+        sys.exit(f"not every request was answered as it should be, so the figures mean nothing: {measured}")
     return {
         "payments_vs_textbook": per_s / textbook_per_s,
         "payments_vs_bare_route": per_s / bare_per_s,
+        **_exchange_figures(exchanged, bare_per_s=bare_per_s),
         "payments_per_s": per_s,
         "textbook_per_s": textbook_per_s,
         "bare_route_per_s": bare_per_s,
@@ -70,6 +73,14 @@ def measure(postgres: EmbeddedPostgres, directory: Path, *, seconds: int, rounds
         "acknowledged": float(len(_acknowledged(directory))),
         "lost_acknowledged": float(_lost(settings.database_url, _acknowledged(directory))),
     }
+
+
+def _exchange_figures(rounds: tuple[dict[str, dict[str, Any]], ...], *, bare_per_s: float) -> dict[str, float]:
+    figures = {}
+    for name in rounds[0]:
+        per_s = statistics.median(run[name]["requests"] / run[name]["seconds"] for run in rounds)
+        figures |= {f"{name}_vs_bare_route": per_s / bare_per_s, f"{name}_per_s": per_s}
+    return figures
 
 
 def _round(
@@ -81,9 +92,11 @@ def _round(
     postgres: EmbeddedPostgres,
     script: Path,
     directory: Path,
-) -> tuple[dict[str, Any], dict[str, Any], float]:
-    """One turn of all three, so that a slow minute of the machine hits them alike."""
-    print(f"round {number} of {rounds}: payments, bare route, textbook …", flush=True)
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]], dict[str, Any], float]:
+    """One turn of everything, so that a slow minute of the machine hits all alike."""
+    print(f"round {number} of {rounds}: payments, tokens, bare route, textbook …", flush=True)
+    half = max(2, seconds // 2)
+    exchanging = exchange.prepare(settings.database_url, directory, name=str(number), tokens=tokens, seconds=half)
     wrk_env = {
         "BENCH_TOKENS": str(tokens),
         "BENCH_RUN": f"round{number}",
@@ -101,9 +114,15 @@ def _round(
             },
         )
         paid = server.wrk(address, "payments.lua", seconds=seconds, env=wrk_env)
+        exchanged = exchanging.measure(address, seconds=half)
     with server.serving("bench.bare:app", path="/bare", env={}) as address:
-        bare = server.wrk(address, "bare.lua", seconds=max(2, seconds // 2))
-    return paid, bare, textbook.run(postgres.bin_path / "pgbench", postgres.url("textbook"), script, seconds=seconds)
+        bare = server.wrk(address, "bare.lua", seconds=half)
+    return (
+        paid,
+        exchanged,
+        bare,
+        textbook.run(postgres.bin_path / "pgbench", postgres.url("textbook"), script, seconds=seconds),
+    )
 
 
 def _acknowledged(directory: Path) -> set[str]:

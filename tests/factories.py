@@ -5,9 +5,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from sqlalchemy import select
 
 from app import clock
@@ -15,7 +17,7 @@ from app.db import transaction
 from app.ids import new_id
 from app.issuer import Issuer, current_issuer
 from app.member.models import Member
-from app.oauth import grants_service, tokens
+from app.oauth import codes, grants_service, tokens
 from app.oauth.clients import find_client, register_client
 from app.oauth.ports import Mandate
 from app.oauth.profiles import PROFILES
@@ -153,12 +155,43 @@ def oauth_client(
         return RegisteredClient(id=row.id, secret=secret, redirect_uris=tuple(redirect_uris))
 
 
+CODE_VERIFIER = "correct-horse-battery-staple-0123456789-0123456789"
+
+
+def authorization_code(*, member_id: UUID, client_id: str, redirect_uri: str) -> str:
+    """A code for `openid offline_access` as consent would have made it, to be redeemed with CODE_VERIFIER."""
+    code, scopes = codes.new_code(), ("openid", "offline_access")
+    with transaction():
+        grant = grants_service.allow(
+            member_id=member_id, client_id=client_id, scopes=scopes, mandate=None, controls=GrantControls()
+        )
+        codes.save(
+            code,
+            client_id=client_id,
+            grant_id=grant.id,
+            member_id=member_id,
+            scopes=scopes,
+            redirect_uri=redirect_uri,
+            code_challenge=create_s256_code_challenge(CODE_VERIFIER),
+            nonce=None,
+            auth_time=clock.now(),
+        )
+    return code
+
+
 def access_token(
-    *, member_id: UUID | None, client_id: str, scopes: Sequence[str], max_per_payment_yen: int | None = None
+    *,
+    member_id: UUID | None,
+    client_id: str,
+    scopes: Sequence[str],
+    max_per_payment_yen: int | None = None,
+    auth_time: datetime | None = None,
+    jkt: str | None = None,
 ) -> str:
     """An access token as consent and code would have made it; a till's own (by its credentials) without a member.
 
     With the scope `payment`, the grant pays up to `max_per_payment_yen` (default: the issuer's) at the client's shops.
+    The member signed in at `auth_time` (default: now); `jkt` is the DPoP key it is bound to.
     """
     client = find_client(client_id)
     assert client is not None
@@ -183,6 +216,7 @@ def access_token(
             grant_id=grant.id,
             family_id=new_id(),
             scopes=scopes,
-            auth_time=clock.now(),
+            auth_time=auth_time or clock.now(),
             controls=GrantControls(),
+            jkt=jkt,
         ).access_token

@@ -12,9 +12,10 @@ from typing import Any
 
 from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6749 import InvalidRequestError
-from marshmallow import ValidationError
 
-from app.oauth.schemas import PaymentDetailSchema
+from app.issuer import issuer_today
+from app.oauth.details import BadDetails, PaymentAsk, payment_ask
+from app.oauth.dpop import JKT
 
 # RFC 7636 section 4.2: BASE64URL without padding of a SHA-256
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -35,8 +36,10 @@ class Ask:
     nonce: str | None
     prompt: frozenset[str]
     max_age_s: int | None
-    ceiling_yen: int | None
-    """The ceiling per payment it wants, where it says one."""
+    detail: PaymentAsk
+    """The limits of payment it asks for (RFC 9396)."""
+    dpop_jkt: str | None = None
+    """The key that the code's redeemer must show (RFC 9449 section 10)."""
 
 
 class AuthorizationRules:
@@ -66,7 +69,8 @@ class AuthorizationRules:
             nonce=data.get("nonce"),
             prompt=_prompt(data),
             max_age_s=_max_age(data),
-            ceiling_yen=_ceiling(data, payment="payment" in grant.request.scope.split()),
+            detail=_detail(grant, data),
+            dpop_jkt=_dpop_jkt(data),
         )
 
 
@@ -78,6 +82,13 @@ def _code_challenge(data: Mapping[str, str]) -> str:
     if not _CHALLENGE.fullmatch(challenge):
         raise InvalidRequestError("code_challenge must be the base64url SHA-256 of the code_verifier")
     return challenge
+
+
+def _dpop_jkt(data: Mapping[str, str]) -> str | None:
+    jkt = data.get("dpop_jkt")
+    if jkt is not None and not JKT.fullmatch(jkt):
+        raise InvalidRequestError("dpop_jkt must be the base64url SHA-256 thumbprint of the DPoP key")
+    return jkt
 
 
 def _prompt(data: Mapping[str, str]) -> frozenset[str]:
@@ -96,22 +107,14 @@ def _max_age(data: Mapping[str, str]) -> int | None:
     return int(value)
 
 
-def _ceiling(data: Mapping[str, str], *, payment: bool) -> int | None:
-    """The ceiling in `authorization_details`: one object of type `payment`, beside the scope of that name.
-
-    RFC 9396 section 5 wants unknown types and unknown fields refused, not passed over.
-    """
-    text = data.get("authorization_details")
-    if text is None:
-        return None
+def _detail(grant: Any, data: Mapping[str, str]) -> PaymentAsk:
     try:
-        details = PaymentDetailSchema(many=True).loads(text)
-    except (ValidationError, ValueError, RecursionError):
-        details = []
-    if len(details) != 1 or not payment:
-        raise OAuth2Error(
-            "one object of type payment, with max_per_payment_yen, and the scope payment",
-            error="invalid_authorization_details",
+        return payment_ask(
+            data.get("authorization_details"),
+            scopes=grant.request.scope.split(),
+            allowed_shops=grant.request.client.allowed_shops,
+            controls=grant.server.controls,
+            today=issuer_today(),
         )
-    ceiling: int = details[0]["max_per_payment_yen"]
-    return ceiling
+    except BadDetails as error:
+        raise OAuth2Error(f"authorization_details: {error}", error="invalid_authorization_details") from error

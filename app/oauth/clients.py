@@ -14,7 +14,7 @@ from sqlalchemy import select
 from app.db import autocommit, session
 from app.ids import new_secret, same, secret_hash
 from app.issuer import current_issuer
-from app.oauth import redirects
+from app.oauth import jws, redirects
 from app.oauth.errors import InvalidClientMetadata
 from app.oauth.models import OAuthClient
 from app.oauth.profiles import PROFILES, Profile
@@ -73,7 +73,7 @@ class Client(ClientMixin):  # type: ignore[misc]  # Authlib ships no types
         return self.secret_hash is not None and same(secret_hash(client_secret), self.secret_hash)
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
-        return method in self.profile.auth_methods
+        return method in self.profile.auth_methods and (method == "private_key_jwt") == (self.jwks is not None)
 
     def check_response_type(self, response_type: str) -> bool:
         return response_type in self.profile.response_types
@@ -183,4 +183,6 @@ def _check_metadata(
         raise InvalidClientMetadata(field="redirect_uris")
     methods = PROFILES[profile].auth_methods
     if (jwks is None and methods == {"private_key_jwt"}) or (jwks is not None and "private_key_jwt" not in methods):
+        raise InvalidClientMetadata(field="jwks")
+    if jwks is not None and not jws.registrable(jwks):
         raise InvalidClientMetadata(field="jwks")

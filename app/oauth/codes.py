@@ -67,8 +67,9 @@ def save(
     code_challenge: str,
     nonce: str | None,
     auth_time: datetime,
+    dpop_jkt: str | None = None,
 ) -> None:
-    """Keep the hash of a new code, with what it stands for."""
+    """Keep the hash of a new code, with what it stands for. `dpop_jkt` is the key that its redeemer must show."""
     session().add(
         AuthorizationCode(
             code_hash=secret_hash(code),
@@ -80,23 +81,27 @@ def save(
             code_challenge=code_challenge,
             nonce=nonce,
             auth_time=auth_time,
+            dpop_jkt=dpop_jkt,
             expires_at=clock.now() + LIFE,
         )
     )
     session().flush()
 
 
-def redeem(code: str, *, client_id: str, redirect_uri: str, verifier: str) -> Redeemed:
-    """Spend a code of this client.
+def redeem(code: str, *, client_id: str, redirect_uri: str, verifier: str, jkt: str | None = None) -> Redeemed:
+    """Spend a code of this client, which holds the DPoP key `jkt`.
 
     Raises InvalidGrant where there is none to spend; GrantBurnt where the attempt spent it (wrong redirect URI,
-    wrong PKCE verifier) or where it was spent before, which revokes all that came of it (RFC 6749 section 4.1.2).
+    wrong PKCE verifier, another DPoP key than it was asked for with, RFC 9449 section 10) or where it was spent
+    before, which revokes all that came of it (RFC 6749 section 4.1.2).
     """
     row = _claim(code, client_id=client_id)
     if row is None:
         _punish_replay(code, client_id=client_id)
         raise InvalidGrant
     if row.redirect_uri != redirect_uri or not _answers(verifier, row.code_challenge):
+        raise GrantBurnt
+    if row.dpop_jkt not in (None, jkt):
         raise GrantBurnt
     return Redeemed(
         family_id=row.family_id,

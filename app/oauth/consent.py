@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import date
 from uuid import UUID
 
 from app.issuer import CurrentIssuer
 from app.oauth.authorization_request import Ask
 from app.oauth.clients import Client
-from app.oauth.errors import InvalidCeiling, ShopsChanged
+from app.oauth.details import PaymentAsk
 from app.oauth.grants_service import Given
-from app.oauth.ports import Mandate
+from app.oauth.ports import CEILINGS, Mandate
 from app.oauth.scopes import Consent, in_order, of_kind
 
 
@@ -23,45 +24,45 @@ class Plan:
     identity: tuple[str, ...]
     boxes: tuple[str, ...]
     in_words: tuple[str, ...]
-    ceiling_yen: int
-    """The highest ceiling per payment the member can give: what the client asks, else the issuer's default."""
-    max_per_day_yen: int
-    max_per_month_yen: int
-    shops: tuple[UUID, ...]
+    offer: Mandate
+    """The most the member can give: the limits of payment the client asks for, else the issuer's defaults."""
 
     @property
     def asks_anything(self) -> bool:
         return bool(self.identity or self.boxes or self.in_words)
 
 
-def plan(*, ask: Ask, client: Client, given: Given, issuer: CurrentIssuer) -> Plan:
-    """What to ask the member, given what they allow the client already."""
+def plan(*, ask: Ask, client: Client, given: Given, issuer: CurrentIssuer, today: date) -> Plan:
+    """What to ask the member, given what they allow the client already. `today` is the issuer's."""
     before = ask.scopes & given.scopes
     new = ask.scopes - before
-    if _asks_beyond(given.mandate, ask=ask, client=client):
+    offer = ask.detail.offer(allowed_shops=client.allowed_shops, issuer=issuer)
+    if "payment" in before and _asks_beyond(given.mandate, detail=ask.detail, shops=offer.shops, today=today):
         new |= {"payment"}
     return Plan(
         before=in_order(before),
         identity=of_kind(new, Consent.IDENTITY),
         boxes=of_kind(new, Consent.BOX),
         in_words=of_kind(new, Consent.WORDS),
-        ceiling_yen=ask.ceiling_yen or issuer.default_max_per_payment_yen,
-        max_per_day_yen=issuer.default_max_per_day_yen,
-        max_per_month_yen=issuer.default_max_per_month_yen,
-        shops=client.allowed_shops,
+        offer=offer,
     )
 
 
-def _asks_beyond(mandate: Mandate | None, *, ask: Ask, client: Client) -> bool:
-    """Whether payment is asked beyond the limits it was given with: a higher ceiling, another shop.
+def _asks_beyond(mandate: Mandate | None, *, detail: PaymentAsk, shops: Collection[UUID], today: date) -> bool:
+    """Whether payment is asked beyond the limits it was given with, or these have run out.
 
-    Then its box comes again, and the earlier limits stay unless it is ticked. A ceiling the member lowered stays
-    when the client names none.
+    Then its box comes again, and the earlier limits stay unless it is ticked. What the client does not name stays as
+    the member set it, apart from the shops: those are the client's, and one that is missing is asked for.
     """
-    if mandate is None or "payment" not in ask.scopes:
+    if mandate is None:
         return False
-    higher = ask.ceiling_yen is not None and ask.ceiling_yen > mandate.max_per_payment_yen
-    return higher or not set(client.allowed_shops) <= set(mandate.shops)
+    if mandate.until is not None and mandate.until < max(today, detail.until or today):
+        return True
+    return (
+        any((getattr(detail, name) or 0) > getattr(mandate, name) for name in CEILINGS)
+        or not set(shops) <= set(mandate.shops)
+        or not (mandate.monies is None or set(detail.monies or ()) <= set(mandate.monies))
+    )
 
 
 def allowed(plan: Plan, *, ticked: Collection[str]) -> tuple[str, ...]:
@@ -72,22 +73,3 @@ def allowed(plan: Plan, *, ticked: Collection[str]) -> tuple[str, ...]:
 def useful(scopes: Collection[str]) -> bool:
     """Whether an app can do anything with these scopes: staying connected is nothing by itself."""
     return not {"offline_access"}.issuperset(scopes)
-
-
-def mandate(plan: Plan, *, typed_yen: int, shops_shown: Collection[str]) -> Mandate:
-    """The limits of payment as the member set them: the offered ceiling or less, at the shops the page named.
-
-    A shop the client got since then is asked for another time. Raises InvalidCeiling, and ShopsChanged where the
-    client may not take payments for any of those shops any more.
-    """
-    if not 1 <= typed_yen <= plan.ceiling_yen:
-        raise InvalidCeiling(max_yen=plan.ceiling_yen)
-    shops = tuple(shop for shop in plan.shops if str(shop) in shops_shown)
-    if not shops:
-        raise ShopsChanged
-    return Mandate(
-        max_per_payment_yen=typed_yen,
-        max_per_day_yen=plan.max_per_day_yen,
-        max_per_month_yen=plan.max_per_month_yen,
-        shops=shops,
-    )

@@ -1,12 +1,14 @@
-"""What programs call: token, revocation, userinfo, keys, discovery."""
+"""What programs call: token, device authorization, revocation, introspection, userinfo, keys, discovery."""
 
 from __future__ import annotations
 
 from flask import Blueprint, jsonify
+from flask import request as http_request
 from werkzeug.wrappers import Response
 
 from app.db import transaction
-from app.oauth import cors, discovery, identity, keys, refusals
+from app.limits import Door, knock_at, network
+from app.oauth import client_auth, cors, device, discovery, identity, keys, refusals
 from app.oauth.protector import Bearer, current_access
 from app.oauth.request import from_body
 from app.oauth.server import server
@@ -26,6 +28,14 @@ for _blueprint in (clients, resource):  # browsers call these only from where a 
 everyone.after_request(cors.allow_everyone)
 
 
+@everyone.after_request
+def _may_be_kept(response: Response) -> Response:
+    """Programs may keep what is public anyway; a rotation of the keys reckons with how long."""
+    if response.status_code == 200:
+        response.headers["Cache-Control"] = f"public, max-age={keys.JWKS_MAX_AGE_S}"
+    return response
+
+
 @clients.post("/oauth/token")
 @protected_by(Public("clients prove who they are in the request itself; failures are counted"))
 def token() -> Response:
@@ -35,12 +45,41 @@ def token() -> Response:
     return response
 
 
+@clients.post("/oauth/device_authorization")
+@protected_by(Public("clients prove who they are in the request itself; their devices are counted per network"))
+def device_authorization() -> Response:
+    request = from_body()
+    client, _ = client_auth.authenticate(request)
+    _knock_with_device(client.id)
+    asked = {"scope": request.form.get("scope"), "details": request.form.get("authorization_details")}
+    settings = server().settings
+    with transaction():
+        begun = device.begin(client=client, **asked, key=settings.secret_key, controls=server().controls)
+    return jsonify(begun.as_answer(verification_uri=f"{settings.issuer_url}/oauth/device"))
+
+
+def _knock_with_device(client_id: str) -> None:
+    """Count a device. Anyone may speak for a public client, so how many codes live at a time is bounded here."""
+    caller = network(http_request.remote_addr)
+    knock_at(
+        Door(name="device", caller=f"{client_id} {caller}", limit=60, window_s=600),
+        Door(name="device_network", caller=caller, limit=300, window_s=600),
+    )
+
+
 @clients.post("/oauth/revoke")
 @protected_by(Public("clients prove who they are in the request itself; failures are counted"))
 def revoke() -> Response:
     request = from_body()
     with transaction():
         response: Response = server().create_endpoint_response("revocation", request)
+    return response
+
+
+@clients.post("/oauth/introspect")
+@protected_by(Public("clients prove who they are in the request itself; failures are counted"))
+def introspect() -> Response:
+    response: Response = server().create_endpoint_response("introspection", from_body())
     return response
 
 
@@ -61,13 +100,12 @@ def preflight() -> Response:
 @everyone.get("/oauth/jwks.json")
 @protected_by(Public("the public halves of the signing keys"))
 def jwks() -> Response:
-    with transaction():
-        answer = keys.public_keys(sealing_key=server().settings.sealing_key)
-    return jsonify(answer)
+    return jsonify(keys.public_keys(sealing_key=server().settings.sealing_key))
 
 
 @everyone.get("/.well-known/openid-configuration")
 @everyone.get("/.well-known/oauth-authorization-server")
 @protected_by(Public("what this server says of itself"))
 def metadata() -> Response:
-    return jsonify(discovery.metadata(server().settings.issuer_url))
+    known = server()
+    return jsonify(discovery.metadata(known.settings.issuer_url, grant_types=known.grant_types))

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from app.errors import DomainError
+from typing import ClassVar
+
+from flask import current_app
+
+from app.errors import Detail, DomainError
+from app.oauth.jws import ALGS
+from app.web.locale import translate
 
 
 class OAuthRefusal(DomainError):
     """A refusal of the token or the revocation endpoint, answered as RFC 6749 section 5.2 says."""
 
     status = 400
+    sentence: ClassVar[str | None] = None
+    """The sentence that says it, where `code` has several."""
 
 
 class InvalidRequest(OAuthRefusal):
@@ -25,6 +33,12 @@ class InvalidClient(OAuthRefusal):
     @property
     def headers(self) -> dict[str, str]:
         return {"WWW-Authenticate": 'Basic realm="kumiai"'}
+
+
+class InvalidClientAssertion(InvalidClient):
+    """The client's assertion is not accepted; `parameter` names the header or claim that is at fault."""
+
+    sentence = "invalid_client_assertion"
 
 
 class UnauthorizedClient(OAuthRefusal):
@@ -45,6 +59,12 @@ class InvalidScope(OAuthRefusal):
     code = "invalid_scope"
 
 
+class InvalidAuthorizationDetails(OAuthRefusal):
+    """Authorization details that are not in order, or where none are taken (RFC 9396); `problem` says what is wrong."""
+
+    code = "invalid_authorization_details"
+
+
 class InvalidGrant(OAuthRefusal):
     """The code or refresh token is unknown, expired, spent, revoked or another's. The caller is not told which."""
 
@@ -57,35 +77,96 @@ class GrantBurnt(InvalidGrant):
     keeps_changes = True
 
 
-class MissingToken(DomainError):
-    """No bearer token was sent: a challenge without an error code (RFC 6750 section 3.1)."""
+class AuthorizationPending(OAuthRefusal):
+    """The member has not answered the device's request yet (RFC 8628 section 3.5). That it polled stays noted."""
 
-    code, status = "unauthorized", 401
+    code, keeps_changes = "authorization_pending", True
+
+
+class SlowDown(OAuthRefusal):
+    """The same, and the device polls too fast: its interval grew by five seconds (RFC 8628 section 3.5)."""
+
+    code, keeps_changes = "slow_down", True
+
+
+class AccessDenied(OAuthRefusal):
+    """The member did not allow what the device asked for."""
+
+    code = "access_denied"
+
+
+class ExpiredToken(OAuthRefusal):
+    """The device code expired before the member answered, or before the device came for its tokens."""
+
+    code = "expired_token"
+
+
+class InvalidDpopProof(OAuthRefusal):
+    """The DPoP proof is missing or not accepted (RFC 9449 section 5); `parameter` names what is at fault."""
+
+    code = "invalid_dpop_proof"
+
+
+class TokenRefused(DomainError):
+    """A refusal of the resource, with a challenge in the scheme that the token came in (RFC 6750 section 3)."""
+
+    status = 401
+
+    def __init__(self, *, scheme: str = "Bearer", **detail: Detail) -> None:
+        super().__init__(**detail)
+        self._scheme = scheme
 
     @property
     def headers(self) -> dict[str, str]:
-        return {"WWW-Authenticate": 'Bearer realm="kumiai"'}
+        return {"WWW-Authenticate": _challenge(self._scheme, error=self.code, **self._parameters())}
+
+    def _parameters(self) -> dict[str, str]:
+        """What the challenge says besides."""
+        return {}
 
 
-class InvalidToken(DomainError):
-    """The bearer token is unknown, expired or revoked, or its client or member was stopped."""
+class MissingToken(TokenRefused):
+    """No token was sent: challenges without an error code (RFC 6750 section 3.1), of either scheme."""
 
-    code, status = "invalid_token", 401
+    code = "unauthorized"
 
     @property
     def headers(self) -> dict[str, str]:
-        return {"WWW-Authenticate": 'Bearer realm="kumiai", error="invalid_token"'}
+        return {"WWW-Authenticate": f"{_challenge('Bearer')}, {_challenge('DPoP')}"}
 
 
-class InsufficientScope(DomainError):
+class InvalidToken(TokenRefused):
+    """The token is unknown, expired or revoked, its client or member was stopped, or it is bound to another key."""
+
+    code = "invalid_token"
+
+
+class ProofRefused(TokenRefused):
+    """The DPoP proof beside the token is missing or not accepted (RFC 9449 section 7.1); `parameter` says why."""
+
+    code = "invalid_dpop_proof"
+
+    def __init__(self, *, parameter: str) -> None:
+        super().__init__(scheme="DPoP", parameter=parameter)
+
+
+class InsufficientScope(TokenRefused):
     """The token is good, but the member did not allow this; `scope` says what is needed."""
 
     code, status = "insufficient_scope", 403
 
-    @property
-    def headers(self) -> dict[str, str]:
-        scope = self.detail["scope"]
-        return {"WWW-Authenticate": f'Bearer realm="kumiai", error="insufficient_scope", scope="{scope}"'}
+    def _parameters(self) -> dict[str, str]:
+        return {"scope": str(self.detail["scope"])}
+
+
+class InsufficientUserAuthentication(TokenRefused):
+    """The member must have signed in within `max_age_s` seconds for this (RFC 9470 section 3)."""
+
+    code = "insufficient_user_authentication"
+
+    def _parameters(self) -> dict[str, str]:
+        said = translate(f"error.{self.code}", locale="en")
+        return {"error_description": said, "max_age": str(self.detail["max_age_s"])}
 
 
 class InvalidClientMetadata(DomainError):
@@ -118,13 +199,31 @@ class LogoutRedirectMismatch(DomainError):
     code, status = "post_logout_redirect_uri_mismatch", 400
 
 
-class InvalidCeiling(DomainError):
-    """The ceiling per payment is not a whole number of yen from 1 to what was asked."""
+class InvalidMandate(DomainError):
+    """Limits of payment that are malformed or go beyond what was offered; `fields` names each that is wrong."""
 
-    code, status = "invalid_ceiling", 422
+    code, status = "invalid_mandate", 422
 
 
 class ShopsChanged(DomainError):
     """None of the shops the consent page named may be paid through this app any more; others may."""
 
     code, status = "shops_changed", 409
+
+
+class UserCodeUnusable(DomainError):
+    """No device waits with this code: it is unknown, expired or answered. The caller is not told which."""
+
+    code, status = "user_code_unusable", 404
+
+
+def _challenge(scheme: str, **parameters: str) -> str:
+    """One challenge of a WWW-Authenticate header (RFC 9110 section 11.6.1)."""
+    issuer_url = current_app.config["KUMIAI_ISSUER_URL"]
+    said = {
+        "realm": "kumiai",
+        **parameters,
+        **({"algs": " ".join(ALGS)} if scheme == "DPoP" else {}),  # RFC 9449 section 7.1
+        "resource_metadata": f"{issuer_url}/.well-known/oauth-protected-resource",  # RFC 9728 section 5.1
+    }
+    return f"{scheme} " + ", ".join(f'{name}="{value}"' for name, value in said.items())

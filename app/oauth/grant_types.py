@@ -8,19 +8,20 @@ from typing import Any
 from uuid import UUID
 
 from authlib.oauth2.rfc6749 import grants
+from authlib.oauth2.rfc8628 import DeviceCodeGrant
 from authlib.oidc.core.grants import OpenIDToken
 from joserfc.jwk import KeySet
 
 from app import clock
-from app.oauth import codes, keys, tokens
+from app.oauth import codes, device, keys, tokens
 from app.oauth.authorization_request import Ask
 from app.oauth.clients import Client
-from app.oauth.errors import InvalidScope
+from app.oauth.errors import InvalidRequest, InvalidScope, UnauthorizedClient
 from app.oauth.request import OAuthRequest
 from app.oauth.scopes import Consent, of_kind
 from app.settings import Settings
 
-ID_TOKEN_LIFE_S = 600
+ID_TOKEN_LIFE_S = keys.MAX_LIFE_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +60,7 @@ class Code(grants.AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib ship
             code_challenge=self.ask.code_challenge,
             nonce=self.ask.nonce,
             auth_time=approval.auth_time,
+            dpop_jkt=self.ask.dpop_jkt,
         )
 
     def query_authorization_code(self, code: str, client: Client) -> codes.Redeemed:
@@ -68,6 +70,7 @@ class Code(grants.AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib ship
             client_id=client.id,
             redirect_uri=form.get("redirect_uri", ""),
             verifier=form.get("code_verifier", ""),
+            jkt=self.request.jkt,
         )
 
     def authenticate_user(self, authorization_code: codes.Redeemed) -> UUID:
@@ -81,6 +84,7 @@ class Code(grants.AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib ship
             family_id=code.family_id,
             scopes=code.scopes,
             auth_time=code.auth_time,
+            jkt=self.request.jkt,
             controls=self.server.controls,
         ).as_answer()
 
@@ -88,28 +92,51 @@ class Code(grants.AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib ship
         """Kept, spent, so that a second redemption is known for what it is."""
 
 
+class DeviceCode(DeviceCodeGrant):  # type: ignore[misc]  # Authlib ships no types
+    """A device that polls while a member types its user code (RFC 8628 section 3.4)."""
+
+    def validate_token_request(self) -> None:
+        """Authlib's own tells a client of other clients' codes, and a stranger of a missing one.
+
+        Raises UnauthorizedClient, InvalidRequest, and what `device.redeem` raises.
+        """
+        client: Client = self.authenticate_token_endpoint_client()
+        if not client.check_grant_type(self.GRANT_TYPE):
+            raise UnauthorizedClient
+        device_code = self.request.form.get("device_code")
+        if not device_code:
+            raise InvalidRequest(parameter="device_code")
+        redeemed = device.redeem(device_code, client_id=client.id)
+        self.request.client, self.request.user = client, redeemed.member_id
+        self.request.authorization_code = self.request.credential = redeemed  # IdToken looks at the first of them
+
+    generate_token = Code.generate_token
+    """The same tokens come of either code."""
+
+
 class Refresh(grants.RefreshTokenGrant):  # type: ignore[misc]  # Authlib ships no types
-    """Refresh with rotation."""
+    """Refresh, with rotation where it is of use."""
 
     def authenticate_refresh_token(self, refresh_token: str) -> tokens.Presented:
         key = self.server.settings.secret_key
-        return tokens.open_refresh(refresh_token, client_id=self.request.client.id, key=key)
+        return tokens.open_refresh(refresh_token, client=self.request.client, jkt=self.request.jkt, key=key)
 
     def authenticate_user(self, refresh_token: tokens.Presented) -> UUID | None:
         return refresh_token.row.member_id
 
     def issue_token(self, user: UUID, refresh_token: tokens.Presented) -> dict[str, Any]:
         scope = self.request.payload.scope or refresh_token.get_scope()
-        return tokens.rotate(
+        return tokens.refresh(
             refresh_token,
             client=self.request.client,
             scopes=scope.split(),
+            jkt=self.request.jkt,
             key=self.server.settings.secret_key,
             controls=self.server.controls,
         ).as_answer()
 
     def revoke_old_credential(self, refresh_token: tokens.Presented) -> None:
-        """Spent by `rotate`."""
+        """Spent by `refresh`, if at all."""
 
 
 class ClientCredentials(grants.ClientCredentialsGrant):  # type: ignore[misc]  # Authlib ships no types
@@ -122,7 +149,9 @@ class ClientCredentials(grants.ClientCredentialsGrant):  # type: ignore[misc]  #
 
     def generate_token(self, **_: Any) -> dict[str, Any]:
         asked = (self.request.payload.scope or "").split()
-        return tokens.issue_to_client(client=self.request.client, scopes=asked or self._own).as_answer()
+        return tokens.issue_to_client(
+            client=self.request.client, scopes=asked or self._own, jkt=self.request.jkt
+        ).as_answer()
 
     @property
     def _own(self) -> tuple[str, ...]:
@@ -138,13 +167,13 @@ class IdToken(OpenIDToken):  # type: ignore[misc]  # Authlib ships no types
 
     def resolve_client_private_key(self, client: Client) -> KeySet:
         """In a set of one, since joserfc then writes its `kid` into the header: no second look for the key."""
-        return KeySet([keys.current_key(sealing_key=self._settings.sealing_key)])
+        return KeySet([keys.current_key(alg=client.id_token_alg, sealing_key=self._settings.sealing_key)])
 
     def get_client_algorithm(self, client: Client) -> str:
-        return keys.ALG
+        return client.id_token_alg
 
     def get_encode_header(self, client: Client) -> dict[str, Any]:
-        return {"alg": keys.ALG}
+        return {"alg": client.id_token_alg}
 
     def get_client_claims(self, client: Client) -> dict[str, Any]:
         now = int(clock.now().timestamp())

@@ -220,12 +220,17 @@ class InitialAccessToken(Base):
 
 
 class SigningKey(Base):
-    """A key that signs ID tokens. The private half is sealed with KUMIAI_SEALING_KEY."""
+    """A key that signs ID tokens. The private half is sealed with KUMIAI_SEALING_KEY. See app/oauth/keys.py."""
 
     __tablename__ = "signing_key"
     __table_args__ = (
         CheckConstraint("alg IN ('ES256', 'PS256', 'EdDSA')", name="alg"),
         CheckConstraint("state IN ('next', 'current', 'retired')", name="state"),
+        CheckConstraint(
+            "(state = 'next') = (current_at IS NULL) AND (state = 'retired') = (retired_at IS NOT NULL)",
+            name="state_with_its_times",
+        ),
+        CheckConstraint("(state = 'retired') = (private_sealed IS NULL)", name="private_until_retired"),
         Index("uq_signing_key_current", "alg", unique=True, postgresql_where=text("state = 'current'")),
         Index("uq_signing_key_next", "alg", unique=True, postgresql_where=text("state = 'next'")),
     )
@@ -233,7 +238,8 @@ class SigningKey(Base):
     kid: Mapped[str] = mapped_column(primary_key=True)
     alg: Mapped[str]
     state: Mapped[str]
-    private_sealed: Mapped[bytes]
+    private_sealed: Mapped[bytes | None] = mapped_column(comment="null once it does not sign any more")
     public_jwk: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    current_at: Mapped[datetime | None] = mapped_column(comment="when it began to sign")
     retired_at: Mapped[datetime | None] = mapped_column(comment="when it signed for the last time")

@@ -6,33 +6,30 @@ checked anew each time: nothing of it is taken from the form.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
-from uuid import UUID
 
 from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6749 import AccessDeniedError
 from authlib.oidc.core.errors import ConsentRequiredError, LoginRequiredError
-from flask import Blueprint, abort, redirect, render_template, request
-from marshmallow import ValidationError
+from flask import Blueprint, abort, redirect, request
 from werkzeug.wrappers import Response
 
 from app.db import transaction
 from app.errors import DomainError
-from app.issuer import current_issuer
+from app.issuer import current_issuer, issuer_today
 from app.member.sessions import SignedIn, SignedInMember, current_member
-from app.oauth import consent, grants_service, redirects, sign_in_again
+from app.oauth import consent, consent_page, grants_service, redirects, sign_in_again
 from app.oauth.clients import Client
-from app.oauth.errors import InvalidCeiling, ShopsChanged
+from app.oauth.errors import InvalidMandate, ShopsChanged
 from app.oauth.grant_types import Approval, Code
 from app.oauth.grants_service import Given
 from app.oauth.ports import Mandate
 from app.oauth.request import OAuthRequest, from_query
-from app.oauth.schemas import CeilingSchema, ConsentForm
 from app.oauth.scopes import in_order
 from app.oauth.server import server
 from app.web.headers import allow_form_redirect_to
-from app.web.locale import COOKIE, current_locale, prefer, translate
+from app.web.locale import COOKIE, prefer
 from app.web.protection import Public, protected_by
 
 pages = Blueprint("oauth_pages", __name__, template_folder="templates")
@@ -63,24 +60,23 @@ def authorize() -> Answer:
             raise ConsentRequiredError(redirect_uri=visit.grant.redirect_uri)
     except OAuth2Error as error:
         return _back_to_client(oauth_request, error)
-    return _page(visit, ticked=[scope for scope in visit.plan.boxes if scope != "payment"])
+    return _page(visit)
 
 
 @pages.post("/oauth/authorize")
 @protected_by(SignedIn())
 def decide() -> Answer:
     oauth_request = from_query()
-    answer = ConsentForm().load({"decision": request.form.get("decision", ""), **_lists("permission", "shop")})
-    ticked = frozenset(answer["permission"])
+    answer = consent_page.answer()
     try:
         visit = _visit(oauth_request)
-        if answer["decision"] != "allow":
+        if not answer.allows:
             raise AccessDeniedError(redirect_uri=visit.grant.redirect_uri)
-        return _allow(visit, ticked=ticked, mandate=_mandate(visit.plan, ticked, answer["shop"]))
+        return _allow(visit, ticked=answer.ticked, mandate=consent_page.mandate(visit.plan, answer))
     except OAuth2Error as error:
         return _back_to_client(oauth_request, error)
-    except (InvalidCeiling, ShopsChanged) as refusal:
-        return _page(visit, ticked=ticked, refusal=refusal), refusal.status
+    except (InvalidMandate, ShopsChanged) as refusal:
+        return _page(visit, ticked=answer.ticked, refusal=refusal), refusal.status
 
 
 def _visit(oauth_request: OAuthRequest) -> _Visit:
@@ -91,7 +87,7 @@ def _visit(oauth_request: OAuthRequest) -> _Visit:
     member = _signed_in(grant)
     client: Client = oauth_request.client
     given = grants_service.given(member_id=member.id, client_id=client.id)
-    plan = consent.plan(ask=grant.ask, client=client, given=given, issuer=current_issuer())
+    plan = consent.plan(ask=grant.ask, client=client, given=given, issuer=current_issuer(), today=issuer_today())
     return _Visit(grant=grant, client=client, member=member, given=given, plan=plan)
 
 
@@ -110,21 +106,6 @@ def _may_go_straight_through(visit: _Visit) -> bool:
     """Nothing new is asked, and the app is surely the one the member knows (RFC 8252 section 8.6)."""
     identified = visit.client.identified_at(visit.grant.redirect_uri)
     return identified and not visit.plan.asks_anything and "consent" not in visit.grant.ask.prompt
-
-
-def _lists(*names: str) -> dict[str, list[str]]:
-    return {name: request.form.getlist(name) for name in names}
-
-
-def _mandate(plan: consent.Plan, ticked: Collection[str], shops_shown: Collection[str]) -> Mandate | None:
-    """The limits of payment, if its box was there and ticked. Raises InvalidCeiling, ShopsChanged."""
-    if "payment" not in ticked or "payment" not in plan.boxes:
-        return None
-    try:
-        typed = CeilingSchema().load(request.form.to_dict())
-    except ValidationError as error:
-        raise InvalidCeiling(max_yen=plan.ceiling_yen) from error
-    return consent.mandate(plan, typed_yen=int(typed["max_per_payment_yen"]), shops_shown=shops_shown)
 
 
 def _allow(visit: _Visit, *, ticked: Collection[str], mandate: Mandate | None) -> Response:
@@ -154,23 +135,14 @@ def _back_to_client(oauth_request: OAuthRequest, error: OAuth2Error) -> Response
     return response
 
 
-def _page(visit: _Visit, *, ticked: Collection[str], refusal: DomainError | None = None) -> str:
+def _page(visit: _Visit, *, ticked: Collection[str] | None = None, refusal: DomainError | None = None) -> str:
     allow_form_redirect_to(redirects.origin(visit.grant.redirect_uri))
-    return render_template(
+    return consent_page.render(
         "oauth/authorize.html",
-        client_name=visit.client.name(current_locale()),
-        issuer_name=current_issuer().name(current_locale()),
+        client=visit.client,
         member=visit.member,
-        shops=_shop_names(visit.plan.shops if "payment" in visit.plan.boxes else ()),
-        shops_before=_shop_names(visit.given.mandate.shops if visit.given.mandate else ()),
-        plan=visit.plan,
-        identity=[translate(f"oauth.scope.{scope}") for scope in visit.plan.identity],
         given=visit.given,
+        plan=visit.plan,
         ticked=ticked,
-        typed=request.form.get("max_per_payment_yen", visit.plan.ceiling_yen),
         refusal=refusal,
     )
-
-
-def _shop_names(ids: Sequence[UUID]) -> list[str]:
-    return server().controls.shops(ids, current_locale()) if ids else []

@@ -8,6 +8,9 @@ from datetime import date
 from typing import Any, Protocol
 from uuid import UUID
 
+CEILINGS = ("max_per_payment_yen", "max_per_day_yen", "max_per_month_yen")
+"""The ceilings of a mandate, from the narrowest to the widest."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mandate:
@@ -63,6 +66,10 @@ class SpendControls(Protocol):
 
     def shops(self, ids: Sequence[UUID], locale: str) -> list[str]:
         """The names of shops, in their order on pages."""
+        ...
+
+    def shop_names(self, ids: Sequence[UUID], locale: str) -> dict[UUID, str]:
+        """Shops by id, each with its name, in their order on pages."""
         ...
 
     def shop_code(self, shop_id: UUID) -> str:

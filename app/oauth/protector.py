@@ -1,23 +1,26 @@
-"""Bearer tokens at the resource (RFC 6750): one query says who may do what.
+"""Tokens at the resource, as Bearer (RFC 6750) or with a DPoP proof (RFC 9449): one query says who may do what.
 
 What a token can do is worked out at each request as token ∩ grant ∩ client, so that narrowing or revoking any of
-the three counts at once. This is the hot path of every payment: one indexed read, nothing written.
+the three counts at once. This is the hot path of every payment: one indexed read, nothing written. Only a token bound
+to a key costs more: its proof is verified, and noted so that it is not accepted again.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import quote
 from uuid import UUID
 
-from flask import g, request
+from flask import current_app, g, request
 
-from app.ids import secret_hash
+from app.ids import same, secret_hash
 from app.lookup import lookup
-from app.oauth.errors import InsufficientScope, InvalidToken, MissingToken
+from app.oauth import dpop
+from app.oauth.errors import InsufficientScope, InvalidDpopProof, InvalidToken, MissingToken, ProofRefused
 
 _READ = """
-    SELECT token.token_hash, token.client_id, token.member_id, token.grant_id, token.auth_time, token.scopes,
+    SELECT token.token_hash, token.client_id, token.member_id, token.grant_id, token.auth_time, token.scopes, token.jkt,
            client.scopes AS client_scopes, client.allowed_shops, given.scopes AS granted_scopes
       FROM unnest(%(keys)s::bytea[]) AS asked
       JOIN oauth_token token ON token.token_hash = asked
@@ -44,19 +47,34 @@ class Access:
     grant_id: UUID | None
     auth_time: datetime | None
     client_shops: tuple[UUID, ...]
+    jkt: str | None = None
+    """The thumbprint of the key it is bound to."""
+
+    @property
+    def scheme(self) -> str:
+        """How the token is shown."""
+        return "Bearer" if self.jkt is None else "DPoP"
 
 
 class Bearer:
-    """A protection: the request carries a living access token that has every one of `scopes`."""
+    """A protection: the request carries a living access token that has every one of `scopes`.
+
+    One that is bound to a key comes in the scheme DPoP, any other in the scheme Bearer; never the other way round.
+    """
 
     def __init__(self, *scopes: str) -> None:
         self.scopes = frozenset(scopes)
         self._named = " ".join(scopes)
 
     def check(self) -> None:
-        access = _read_access(_bearer_token())
+        scheme, token = _shown()
+        access = _read_access(token, scheme=scheme)
+        if access.scheme != scheme:  # a bound token as Bearer would be as good as unbound (RFC 9449 section 7.2)
+            raise InvalidToken(scheme=access.scheme)
+        if access.jkt is not None:
+            _check_proof(token, jkt=access.jkt)
         if not self.scopes <= access.scopes:
-            raise InsufficientScope(scope=self._named)
+            raise InsufficientScope(scheme=scheme, scope=self._named)
         g.access = access
 
     def describe(self) -> str:
@@ -70,20 +88,37 @@ def current_access() -> Access:
     return access
 
 
-def _bearer_token() -> str:
-    """The token of the Authorization header, the only place one is looked for (RFC 9700 section 4.3.2)."""
+def _shown() -> tuple[str, str]:
+    """Scheme and token of the Authorization header, the only place one is looked for (RFC 9700 section 4.3.2)."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
+    known = {"bearer": "Bearer", "dpop": "DPoP"}.get(scheme.lower())
+    if known is None or not token:
         raise MissingToken
-    return token
+    return known, token
 
 
-def _read_access(token: str) -> Access:
+def _read_access(token: str, *, scheme: str) -> Access:
     row = lookup("tokens", _READ).get(secret_hash(token))
     if row is None:
-        raise InvalidToken
-    client_id, member_id, grant_id, auth_time, token_scopes, client_scopes, client_shops, granted_scopes = row
+        raise InvalidToken(scheme=scheme)
+    client_id, member_id, grant_id, auth_time, token_scopes, jkt, client_scopes, client_shops, granted_scopes = row
     scopes = frozenset(token_scopes).intersection(client_scopes)
     if grant_id is not None:
         scopes = scopes.intersection(granted_scopes)
-    return Access(client_id, scopes, member_id, grant_id, auth_time, tuple(client_shops))
+    return Access(client_id, scopes, member_id, grant_id, auth_time, tuple(client_shops), jkt)
+
+
+def _check_proof(token: str, *, jkt: str) -> None:
+    """The request has a new proof for it, by the key that the token is bound to (RFC 9449 section 7.1)."""
+    header = request.headers.get(dpop.HEADER)
+    if header is None:
+        raise ProofRefused(parameter=dpop.HEADER)
+    try:
+        # behind a proxy the address of the request is not the one the client called
+        url = current_app.config["KUMIAI_ISSUER_URL"] + quote(request.path)
+        proof = dpop.check(header, method=request.method, url=url, token=token)
+        if not same(proof.jkt.encode(), jkt.encode()):
+            raise InvalidToken(scheme="DPoP")
+        proof.spend()
+    except InvalidDpopProof as refusal:
+        raise ProofRefused(parameter=str(refusal.detail["parameter"])) from refusal

@@ -1,4 +1,4 @@
-"""What the token and the revocation endpoint answer when they refuse or fail: the JSON of RFC 6749 section 5.2.
+"""What endpoints for clients answer when they refuse or fail: the JSON of RFC 6749 section 5.2.
 
 A client library looks for `error` there, whatever the status. That holds for too many requests, a database that is
 away and a wrong method too, for which the RFC has no word of its own.
@@ -17,7 +17,7 @@ from app.errors import TooManyRequests
 from app.oauth.errors import OAuthRefusal
 from app.web.locale import translate
 
-ADDRESSES = frozenset({"/oauth/token", "/oauth/revoke"})
+ADDRESSES = frozenset({"/oauth/token", "/oauth/revoke", "/oauth/introspect", "/oauth/device_authorization"})
 _LATER = "temporarily_unavailable"
 _SENTENCES = {405: "method_not_allowed", 413: "too_large", 500: "internal_error"}
 _DATABASE_BACK_IN_S = 1
@@ -39,7 +39,7 @@ def wrong_method(error: HTTPException) -> Response:
 
 
 def _refused(refusal: OAuthRefusal) -> Response:
-    response = _answer(refusal.code, said=refusal.code, status=refusal.status, **refusal.detail)
+    response = _answer(refusal.code, said=refusal.sentence or refusal.code, status=refusal.status, **refusal.detail)
     response.headers.update(refusal.headers)
     return response
 

@@ -42,6 +42,9 @@ class Parameters(OAuth2Payload):  # type: ignore[misc]  # Authlib ships no types
 class OAuthRequest(OAuth2Request):  # type: ignore[misc]  # Authlib ships no types
     """The current request, with `parameters` as its only ones."""
 
+    jkt: str | None = None
+    """At the token endpoint: the thumbprint of the DPoP key to which what is issued is bound."""
+
     def __init__(self, parameters: MultiDict[str, str]) -> None:
         public_url = current_app.config["KUMIAI_ISSUER_URL"] + request.path
         super().__init__(method=request.method, uri=public_url, headers=request.headers)

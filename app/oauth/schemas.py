@@ -2,33 +2,48 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from datetime import date
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, fields, pre_load, validate
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, validate
 
-from app.money import MAX_AMOUNT_YEN
+from app.money import MAX_AMOUNT_YEN, MAX_SUM_YEN
+
+_ISO_DAY = validate.Regexp(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
+_SOME = validate.Length(1, 100)
+
+
+def _each_once(codes: list[str]) -> None:
+    if len(set(codes)) != len(codes):
+        raise ValidationError("named twice")
+
+
+class _Day(fields.Date):
+    """A day as YYYY-MM-DD, and no other of ISO 8601's ways to write one."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> date:
+        if not isinstance(value, str):
+            raise self.make_error("invalid", obj_type="date", input=value)
+        _ISO_DAY(value)
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+_BETWEEN_LETTERS = re.compile(r"[\s_.・ー\u00ad\u2010-\u2015\u2212-]+")
+"""What a keyboard, a Japanese one too, gives for a blank or a hyphen."""
 
 
 class PaymentDetailSchema(Schema):
-    """One authorization detail of type `payment` (RFC 9396): the ceiling per payment a client asks for."""
+    """One authorization detail of type `payment` (RFC 9396): the limits a client asks for. Each is optional."""
 
     type = fields.String(required=True, validate=validate.Equal("payment"))
-    max_per_payment_yen = fields.Integer(required=True, strict=True, validate=validate.Range(1, MAX_AMOUNT_YEN))
-
-
-class CeilingSchema(Schema):
-    """The member's ceiling per payment, as typed: full-width digits and thousands separators are meant well."""
-
-    class Meta:
-        unknown = EXCLUDE
-
-    max_per_payment_yen = fields.String(required=True, validate=validate.Regexp(r"[0-9]{1,7}\Z"))
-
-    @pre_load
-    def _plain_digits(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
-        typed = unicodedata.normalize("NFKC", data.get("max_per_payment_yen", ""))
-        return {**data, "max_per_payment_yen": typed.replace(",", "").strip()}
+    money = fields.List(fields.String(), validate=[_SOME, _each_once])
+    shops = fields.List(fields.String(), validate=[_SOME, _each_once])
+    max_per_payment_yen = fields.Integer(strict=True, validate=validate.Range(1, MAX_AMOUNT_YEN))
+    max_per_day_yen = fields.Integer(strict=True, validate=validate.Range(1, MAX_SUM_YEN))
+    max_per_month_yen = fields.Integer(strict=True, validate=validate.Range(1, MAX_SUM_YEN))
+    until = _Day()
 
 
 class ConsentForm(Schema):
@@ -39,4 +54,17 @@ class ConsentForm(Schema):
 
     decision = fields.String(load_default="cancel")
     permission = fields.List(fields.String(), load_default=list)
-    shop = fields.List(fields.String(), load_default=list, metadata={"description": "The shops the page named."})
+
+
+class UserCodeForm(Schema):
+    """The eight letters a device shows, as people type them: any case and width, with or without hyphen or blanks."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    user_code = fields.String(required=True, validate=validate.Regexp(r"[BCDFGHJKLMNPQRSTVWXZ]{8}\Z"))
+
+    @pre_load
+    def _plain_letters(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        typed = unicodedata.normalize("NFKC", str(data.get("user_code", ""))).upper()
+        return {**data, "user_code": _BETWEEN_LETTERS.sub("", typed)}

@@ -4,6 +4,10 @@ A refresh token is spent when it is used, and its successor is derived from it w
 that lost the answer may ask once more within `GRACE` and gets the very same answer, although no token is stored.
 Anything later is a stolen copy: the whole family, all that one authorization code became, is revoked
 (RFC 9700 section 4.14.2).
+
+Tokens may be bound to a DPoP key (RFC 9449). A bound family stays bound: a public client's to that very key, since
+nothing else tells whose it is; a confidential client proves who it is and may change its key. The refresh token of the
+latter is good to nobody else and is not rotated, as FAPI 2.0 Security Profile 5.3.2.1 wants it.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -22,12 +26,12 @@ from sqlalchemy.dialects.postgresql import insert
 
 from app import clock
 from app.db import session
-from app.ids import keyed_hash, new_id, new_secret, secret_hash
+from app.ids import keyed_hash, new_id, new_secret, same, secret_hash
 from app.member.models import Member
 from app.oauth import grants_service
 from app.oauth.clients import Client
 from app.oauth.details import payment_detail
-from app.oauth.errors import GrantBurnt, InvalidGrant, InvalidScope
+from app.oauth.errors import GrantBurnt, InvalidDpopProof, InvalidGrant, InvalidScope
 from app.oauth.models import OAuthGrant, OAuthToken
 from app.oauth.ports import Mandate, SpendControls
 from app.oauth.scopes import in_order
@@ -47,12 +51,14 @@ class Issued:
     scopes: tuple[str, ...]
     refresh_token: str | None = None
     authorization_details: tuple[dict[str, Any], ...] = ()
+    bound: bool = False
+    """To a DPoP key."""
 
     def as_answer(self) -> dict[str, Any]:
         """The token response of RFC 6749 section 5.1, with the details of RFC 9396 section 7."""
         answer: dict[str, Any] = {
             "access_token": self.access_token,
-            "token_type": "Bearer",
+            "token_type": "DPoP" if self.bound else "Bearer",
             "expires_in": self.expires_in_s,
             "scope": " ".join(self.scopes),
         }
@@ -86,39 +92,47 @@ def issue_to_member(
     scopes: Collection[str],
     auth_time: datetime,
     controls: SpendControls,
+    jkt: str | None = None,
 ) -> Issued:
-    """The first tokens of a redeemed code. A refresh token comes with `offline_access`. Raises InvalidGrant."""
+    """The first tokens of a redeemed code, bound to the DPoP key `jkt`. A refresh token comes with `offline_access`.
+
+    Raises InvalidGrant.
+    """
     grant = grants_service.lock_living(OAuthGrant.id == grant_id)
     effective = _effective(scopes, client=client, grant=grant)
     origin = OAuthToken(
         family_id=family_id, client_id=client.id, member_id=grant.member_id, grant_id=grant_id, auth_time=auth_time
     )
     access, refresh = new_secret("kat_"), None
-    new = [_access(access, origin=origin, scopes=effective)]
+    new = [_access(access, origin=origin, scopes=effective, jkt=jkt)]
     if "offline_access" in effective and client.check_grant_type("refresh_token"):
         refresh = new_secret("krt_")
-        new.append(_refresh(refresh, origin=origin, scopes=effective))
+        new.append(_refresh(refresh, origin=origin, scopes=effective, jkt=jkt))
     expires_in_s = _save(*new)
-    return _issued(access, refresh, expires_in_s=expires_in_s, scopes=effective, grant=grant, controls=controls)
+    issued = _issued(access, refresh, expires_in_s=expires_in_s, scopes=effective, grant=grant, controls=controls)
+    return replace(issued, bound=jkt is not None)
 
 
-def issue_to_client(*, client: Client, scopes: Collection[str]) -> Issued:
+def issue_to_client(*, client: Client, scopes: Collection[str], jkt: str | None = None) -> Issued:
     """An access token for a program acting for itself, such as a till (RFC 6749 section 4.4)."""
     access, effective = new_secret("kat_"), in_order(scopes)
     origin = OAuthToken(family_id=new_id(), client_id=client.id)
-    expires_in_s = _save(_access(access, origin=origin, scopes=effective))
-    return Issued(access_token=access, expires_in_s=expires_in_s, scopes=effective)
+    expires_in_s = _save(_access(access, origin=origin, scopes=effective, jkt=jkt))
+    return Issued(access_token=access, expires_in_s=expires_in_s, scopes=effective, bound=jkt is not None)
 
 
-def open_refresh(secret: str, *, client_id: str, key: bytes) -> Presented:
-    """The refresh token of this client, if it may be used now.
+def open_refresh(secret: str, *, client: Client, jkt: str | None, key: bytes) -> Presented:
+    """The refresh token of this client, which holds the DPoP key `jkt`, if it may be used now.
 
-    Raises InvalidGrant; GrantBurnt where it was used before and is past its grace, with its family revoked.
+    Raises InvalidGrant, InvalidDpopProof; GrantBurnt where it was used before and is past its grace, with its family
+    revoked.
     """
+    client_id = client.id
     its_grant = select(OAuthToken.grant_id).where(*_is_refresh(secret, client_id=client_id)).scalar_subquery()
     grant = grants_service.lock_living(OAuthGrant.id == its_grant)
     # read only now: what another did to it while we waited for the lock is seen
     row = session().scalars(select(OAuthToken).where(*_is_refresh(secret, client_id=client_id))).one()
+    _check_key(row, client=client, jkt=jkt)  # first: who lacks the key cannot have a family revoked either
     if row.revoked_at is not None or row.expires_at <= clock.now():
         raise InvalidGrant
     if row.rotated_at is not None and not _shielded(secret, row, client_id=client_id, key=key):
@@ -127,24 +141,30 @@ def open_refresh(secret: str, *, client_id: str, key: bytes) -> Presented:
     return Presented(secret=secret, row=row, grant=grant)
 
 
-def rotate(
-    presented: Presented, *, client: Client, scopes: Collection[str], key: bytes, controls: SpendControls
+def refresh(
+    presented: Presented,
+    *,
+    client: Client,
+    scopes: Collection[str],
+    jkt: str | None,
+    key: bytes,
+    controls: SpendControls,
 ) -> Issued:
-    """Spend a refresh token: its successor and an access token for `scopes`, the same each time within the grace."""
+    """An access token for `scopes`, bound to the DPoP key `jkt`, and the refresh token for the next time."""
     effective = _effective(scopes, client=client, grant=presented.grant)
-    asked = f"{presented.secret} {' '.join(effective)}"
-    access = _derived("kat_", key=key, purpose="oauth.access.successor", value=asked)
-    refresh = _successor(presented.secret, key=key)
-    if presented.row.rotated_at is None:
-        presented.row.rotated_at = clock.now()
-    expires_in_s = _save(
-        _access(access, origin=presented.row, scopes=effective),
+    if presented.row.jkt is not None and client.profile.confidential:
+        access, next_refresh = _renew(presented)
+        new = []
+    else:
+        asked = " ".join([*effective, *([jkt] if jkt else [])])
+        access, next_refresh = _rotate(presented, asked=asked, key=key)
         # RFC 6749 section 6: narrowing one access token does not narrow the refresh token
-        _refresh(refresh, origin=presented.row, scopes=presented.row.scopes),
+        new = [_refresh(next_refresh, origin=presented.row, scopes=presented.row.scopes, jkt=jkt)]
+    expires_in_s = _save(_access(access, origin=presented.row, scopes=effective, jkt=jkt), *new)
+    issued = _issued(
+        access, next_refresh, expires_in_s=expires_in_s, scopes=effective, grant=presented.grant, controls=controls
     )
-    return _issued(
-        access, refresh, expires_in_s=expires_in_s, scopes=effective, grant=presented.grant, controls=controls
-    )
+    return replace(issued, bound=jkt is not None)
 
 
 def find(secret: str) -> OAuthToken | None:
@@ -169,6 +189,30 @@ def revoke_family(*, family_id: UUID, grant_id: UUID) -> None:
         .where(OAuthToken.family_id == family_id, OAuthToken.revoked_at.is_(None))
         .values(revoked_at=clock.now())
     )
+
+
+def _check_key(row: OAuthToken, *, client: Client, jkt: str | None) -> None:
+    """RFC 9449 section 5. Raises InvalidDpopProof without a proof, InvalidGrant with another's."""
+    if row.jkt is None:
+        return
+    if jkt is None:
+        raise InvalidDpopProof(parameter="DPoP")
+    if not client.profile.confidential and not same(jkt.encode(), row.jkt.encode()):
+        raise InvalidGrant
+
+
+def _renew(presented: Presented) -> tuple[str, str]:
+    """A new access token, and the refresh token as it was, with a new life."""
+    presented.row.expires_at = clock.now() + REFRESH_LIFE
+    return new_secret("kat_"), presented.secret
+
+
+def _rotate(presented: Presented, *, asked: str, key: bytes) -> tuple[str, str]:
+    """Spend a refresh token: an access token and its successor, the same each time within the grace."""
+    if presented.row.rotated_at is None:
+        presented.row.rotated_at = clock.now()
+    access = _derived("kat_", key=key, purpose="oauth.access.successor", value=f"{presented.secret} {asked}")
+    return access, _successor(presented.secret, key=key)
 
 
 def _is_refresh(secret: str, *, client_id: str) -> tuple[ColumnElement[bool], ...]:
@@ -242,15 +286,17 @@ def _save(*new: dict[str, Any]) -> int:
     return math.ceil(life.total_seconds())
 
 
-def _access(secret: str, *, origin: OAuthToken, scopes: Collection[str]) -> dict[str, Any]:
-    return _values(secret, origin=origin, scopes=scopes, kind="access", life=ACCESS_LIFE)
+def _access(secret: str, *, origin: OAuthToken, scopes: Collection[str], jkt: str | None) -> dict[str, Any]:
+    return _values(secret, origin=origin, scopes=scopes, jkt=jkt, kind="access", life=ACCESS_LIFE)
 
 
-def _refresh(secret: str, *, origin: OAuthToken, scopes: Collection[str]) -> dict[str, Any]:
-    return _values(secret, origin=origin, scopes=scopes, kind="refresh", life=REFRESH_LIFE)
+def _refresh(secret: str, *, origin: OAuthToken, scopes: Collection[str], jkt: str | None) -> dict[str, Any]:
+    return _values(secret, origin=origin, scopes=scopes, jkt=jkt, kind="refresh", life=REFRESH_LIFE)
 
 
-def _values(secret: str, *, origin: OAuthToken, scopes: Collection[str], kind: str, life: timedelta) -> dict[str, Any]:
+def _values(
+    secret: str, *, origin: OAuthToken, scopes: Collection[str], jkt: str | None, kind: str, life: timedelta
+) -> dict[str, Any]:
     return {
         "token_hash": secret_hash(secret),
         "kind": kind,
@@ -260,6 +306,7 @@ def _values(secret: str, *, origin: OAuthToken, scopes: Collection[str], kind: s
         "grant_id": origin.grant_id,
         "scopes": list(scopes),
         "auth_time": origin.auth_time,
+        "jkt": jkt,
         "expires_at": clock.now() + life,
     }
 

@@ -137,12 +137,22 @@ def by_request(request_id: str) -> dict[str, Any]:
 @blueprint.arguments(IdempotencyHeader(), location="headers")
 @blueprint.arguments(PaymentBody())
 @blueprint.response(201, TransactionView())
+@blueprint.alt_response(
+    401,
+    schema="Problem",
+    content_type="application/problem+json",
+    description="No valid token; or `insufficient_user_authentication`: the payment is above the issuer's step-up "
+    "amount, and the member signed in longer ago than `max_age` of the `WWW-Authenticate` header allows.",
+)
 @protected_by(Bearer("payment"))
 def pay(headers: Mapping[str, Any], body: Mapping[str, Any]) -> Response:
     """Take a payment from the member, within the mandate they gave
 
     Make the Idempotency-Key and store it before you send. Where the reply is lost, or is 503, send the very same
     request again: it moves nothing twice, and answers what happened.
+
+    A large payment may answer 401 `insufficient_user_authentication`: send the member through an authorization request
+    with that `max_age`, then the very same request again with the new token.
     """
     access = current_access()
     key = headers["idempotency_key"]

@@ -78,6 +78,13 @@ def by_request(
     return _view(row, locale=locale, may_see_balance=may_see_balance), None
 
 
+def is_decided(*, requester: str, request_id: str) -> bool:
+    """Whether a request of this name has its answer: posting it again moves nothing, for ever."""
+    where = (Request.requester == requester, Request.request_id == request_id)
+    with autocommit().connect() as connection:
+        return connection.scalar(select(Request.request_id).where(*where)) is not None
+
+
 def encode_cursor(position: int) -> str:
     """An opaque mark for the next page."""
     return base64.urlsafe_b64encode(f"p{position}".encode()).decode().rstrip("=")

@@ -57,9 +57,14 @@ class GrantControls:
 
     def shops(self, ids: Sequence[UUID], locale: str) -> list[str]:
         """The names of these shops in their order on pages."""
+        return list(self.shop_names(ids, locale).values())
+
+    def shop_names(self, ids: Sequence[UUID], locale: str) -> dict[UUID, str]:
+        """These shops by id, each with its name, in their order on pages."""
         name = Shop.name_en if locale == "en" else Shop.name_ja
         with autocommit().connect() as connection:
-            return list(connection.scalars(select(name).where(Shop.id.in_(ids)).order_by(Shop.code)))
+            rows = connection.execute(select(Shop.id, name).where(Shop.id.in_(ids)).order_by(Shop.code))
+            return {shop_id: shop_name for shop_id, shop_name in rows}  # noqa: C416  # Row is no pair to mypy
 
     def shop_code(self, shop_id: UUID) -> str:
         """What a shop is called in the API."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
-from babel.dates import format_datetime
+from babel.dates import format_date, format_datetime
 from flask import Flask
 from flask_babel import get_locale, get_timezone
 
@@ -30,5 +30,10 @@ def moment(value: datetime | str) -> str:
     return str(format_datetime(local, pattern, tzinfo=get_timezone(), locale=get_locale()))
 
 
+def day(value: date) -> str:
+    """2026年11月23日 or 23 Nov 2026."""
+    return str(format_date(value, translate("web.day"), locale=get_locale()))
+
+
 def init_app(app: Flask) -> None:
-    app.jinja_env.filters.update(yen=format_yen, signed_yen=signed_yen, moment=moment)
+    app.jinja_env.filters.update(yen=format_yen, signed_yen=signed_yen, moment=moment, day=day)

@@ -49,6 +49,8 @@ END $$;
 
 CREATE FUNCTION refunds_stay_within_the_payment() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    -- first in line for the originals, so that another connection's refund is committed, and seen by what follows
+    PERFORM FROM transaction WHERE id IN (SELECT reverses FROM added) ORDER BY id FOR NO KEY UPDATE;
     IF EXISTS (
         SELECT FROM (SELECT DISTINCT reverses FROM added WHERE reverses IS NOT NULL) AS refunded
           JOIN transaction original ON original.id = refunded.reverses

@@ -24,6 +24,12 @@ CHECKS = {
         "fapi2_has_keys": "profile <> 'fapi2' OR jwks IS NOT NULL",
         "id_token_alg": "id_token_alg IN ('ES256', 'PS256', 'EdDSA')",
     },
+    "signing_key": {
+        "state_with_its_times": (
+            "(state = 'next') = (current_at IS NULL) AND (state = 'retired') = (retired_at IS NOT NULL)"
+        ),
+        "private_until_retired": "(state = 'retired') = (private_sealed IS NULL)",
+    },
     "spend_control": {
         "max_per_day_positive": "max_per_day_yen > 0",
         "max_per_month_positive": "max_per_month_yen > 0",
@@ -44,6 +50,27 @@ WIDENED = {
 """Rules that admit more than before: as they were, as they are."""
 
 CREDENTIAL_RULE_BEFORE = "(secret_hash IS NULL) = (profile IN ('native', 'spa'))"
+
+
+CEILINGS_FOR_LIVING_MANDATES = """
+WITH before AS (
+    SELECT given.id, (given.mandate ->> 'max_per_payment_yen')::bigint AS yen,
+           issuer.default_max_per_day_yen AS day_yen, issuer.default_max_per_month_yen AS month_yen
+      FROM oauth_grant AS given, issuer
+     WHERE given.mandate IS NOT NULL
+), limited AS (
+    UPDATE spend_control
+       SET max_per_day_yen = greatest(yen, day_yen), max_per_month_yen = greatest(yen, day_yen, month_yen)
+      FROM before
+     WHERE spend_control.id = before.id
+)
+UPDATE oauth_grant
+   SET mandate = mandate - 'type' || jsonb_build_object(
+           'max_per_day_yen', greatest(yen, day_yen), 'max_per_month_yen', greatest(yen, day_yen, month_yen))
+  FROM before
+ WHERE oauth_grant.id = before.id
+"""
+"""What was given before there were ceilings per day and month gets the issuer's."""
 
 
 def upgrade() -> None:
@@ -230,6 +257,19 @@ def upgrade() -> None:
         "signing_key",
         sa.Column("retired_at", sa.DateTime(timezone=True), nullable=True, comment="when it signed for the last time"),
     )
+    op.add_column(
+        "signing_key",
+        sa.Column("current_at", sa.DateTime(timezone=True), nullable=True, comment="when it began to sign"),
+    )
+    op.execute("UPDATE signing_key SET current_at = created_at WHERE state <> 'next'")
+    op.alter_column(
+        "signing_key",
+        "private_sealed",
+        existing_type=postgresql.BYTEA(),
+        nullable=True,
+        comment="null once it does not sign any more",
+    )
+    op.execute("UPDATE signing_key SET retired_at = now(), private_sealed = NULL WHERE state = 'retired'")
     op.create_index(
         "uq_signing_key_next", "signing_key", ["alg"], unique=True, postgresql_where=sa.text("state = 'next'")
     )
@@ -247,6 +287,15 @@ def upgrade() -> None:
     )
     op.add_column("spend_control", sa.Column("spent_day_yen", sa.BigInteger(), server_default="0", nullable=False))
     op.add_column("spend_control", sa.Column("spent_month_yen", sa.BigInteger(), server_default="0", nullable=False))
+    op.alter_column(
+        "oauth_grant",
+        "mandate",
+        existing_type=postgresql.JSONB(),
+        existing_nullable=True,
+        comment="the limits of payment, as granted (perhaps lowered): app/oauth/ports.py",
+        existing_comment="RFC 9396 authorization detail of type payment, as granted (perhaps lowered)",
+    )
+    op.execute(CEILINGS_FOR_LIVING_MANDATES)
     op.drop_constraint(op.f("ck_oauth_client_secret_unless_public"), "oauth_client")
     for table, rules in CHECKS.items():
         for name, rule in rules.items():
@@ -257,6 +306,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.execute("DELETE FROM signing_key WHERE private_sealed IS NULL OR alg <> 'ES256'")  # nothing could use them
     for (table, name), (rule, _) in WIDENED.items():
         op.drop_constraint(op.f(f"ck_{table}_{name}"), table)
         op.create_check_constraint(op.f(f"ck_{table}_{name}"), table, rule)
@@ -264,6 +314,18 @@ def downgrade() -> None:
         for name in rules:
             op.drop_constraint(op.f(f"ck_{table}_{name}"), table)
     op.create_check_constraint(op.f("ck_oauth_client_secret_unless_public"), "oauth_client", CREDENTIAL_RULE_BEFORE)
+    op.execute(
+        "UPDATE oauth_grant SET mandate = mandate - '{max_per_day_yen,max_per_month_yen}'::text[]"
+        ' || \'{"type": "payment"}\' WHERE mandate IS NOT NULL'
+    )
+    op.alter_column(
+        "oauth_grant",
+        "mandate",
+        existing_type=postgresql.JSONB(),
+        existing_nullable=True,
+        comment="RFC 9396 authorization detail of type payment, as granted (perhaps lowered)",
+        existing_comment="the limits of payment, as granted (perhaps lowered): app/oauth/ports.py",
+    )
     op.drop_column("spend_control", "spent_month_yen")
     op.drop_column("spend_control", "spent_day_yen")
     op.drop_column("spend_control", "spent_on")
@@ -271,6 +333,15 @@ def downgrade() -> None:
     op.drop_column("spend_control", "max_per_month_yen")
     op.drop_column("spend_control", "max_per_day_yen")
     op.drop_index("uq_signing_key_next", table_name="signing_key", postgresql_where=sa.text("state = 'next'"))
+    op.alter_column(
+        "signing_key",
+        "private_sealed",
+        existing_type=postgresql.BYTEA(),
+        nullable=False,
+        comment=None,
+        existing_comment="null once it does not sign any more",
+    )
+    op.drop_column("signing_key", "current_at")
     op.drop_column("signing_key", "retired_at")
     op.drop_column("oauth_token", "jkt")
     op.alter_column(

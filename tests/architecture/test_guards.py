@@ -114,8 +114,11 @@ def test_every_answer_carries_the_security_headers(which: str, request: pytest.F
         assert headers["Referrer-Policy"] == "no-referrer", (method, path)
 
 
-def test_a_failure_of_our_own_carries_them_too(settings: Settings, new_app: Callable[[Settings], Flask]) -> None:
-    broken = new_app(replace(settings, sealing_key=b"not a key"))  # the published keys cannot be read with it
+def test_a_failure_of_our_own_carries_them_too(
+    settings: Settings, fresh_database: str, new_app: Callable[[Settings], Flask]
+) -> None:
+    # no signing key can be made with it
+    broken = new_app(replace(settings, database_url=fresh_database, sealing_key=b"not a key"))
     failed = broken.test_client().get("/oauth/jwks.json")
     assert failed.status_code == 500
     assert "default-src 'none'" in failed.headers["Content-Security-Policy"]

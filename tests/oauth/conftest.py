@@ -6,9 +6,10 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from html import unescape
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import UUID
@@ -23,9 +24,13 @@ from app import clock
 from app.db import autocommit, transaction
 from app.ids import new_secret, secret_hash
 from app.member.models import MemberSession
+from app.wallet import directory
 from tests import factories
 
-VERIFIER = "correct-horse-battery-staple-0123456789-0123456789"
+RESOURCE = 'resource_metadata="http://localhost:8000/.well-known/oauth-protected-resource"'
+BARE = f'Bearer realm="kumiai", {RESOURCE}, DPoP realm="kumiai", algs="ES256 PS256 EdDSA", {RESOURCE}'
+"""The challenge to a request without a token."""
+VERIFIER = factories.CODE_VERIFIER
 CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
 
 
@@ -46,6 +51,8 @@ class ThirdParty:
     secret: str | None
     redirect_uri: str
     shop_id: UUID | None = None
+    shop: str | None = None
+    """The code of its shop."""
 
     def query(self, **changes: str | None) -> str:
         """An authorization request in good order, with changes; None leaves a parameter out."""
@@ -71,16 +78,16 @@ class ThirdParty:
         ticked: Sequence[str] = ("balance", "history"),
         ceiling: str | None = None,
         decision: str | None = "allow",
+        typed: Mapping[str, Any] | None = None,
         **changes: str | None,
     ) -> TestResponse:
-        """The member opens the consent page, ticks boxes and presses a button."""
+        """The member opens the consent page, ticks boxes, types limits, presses a button; None leaves a field out."""
         page = member.browser.get(self.address(**changes))
         assert page.status_code == 200, (page.status_code, page.headers.get("Location"), page.text)
-        form: dict[str, Any] = {**hidden(page), "permission": list(ticked)}
-        if decision is not None:
-            form["decision"] = decision
+        form: dict[str, Any] = {**filled(page), "permission": list(ticked), "decision": decision, **(typed or {})}
         if ceiling is not None:
             form["max_per_payment_yen"] = ceiling
+        form = {name: value for name, value in form.items() if value is not None}
         return member.browser.post(self.address(**changes), data=form)
 
     def code(self, member: Member, **how: Any) -> str:
@@ -126,6 +133,17 @@ def hidden(page: TestResponse) -> dict[str, list[str]]:
     return fields
 
 
+def filled(page: TestResponse) -> dict[str, list[str]]:
+    """What a page's form sends when nothing is typed: hidden fields, texts and days, and boxes that are ticked."""
+    fields: dict[str, list[str]] = {}
+    for tag in re.findall(r"<input[^>]*>", page.text, re.DOTALL):
+        field = {name: unescape(value) for name, value in re.findall(r'([\w-]+)="([^"]*)"', tag)}
+        if "name" in field and (field["type"] != "checkbox" or re.search(r"\schecked\b", tag)):
+            fields.setdefault(field["name"], []).append(field.get("value", ""))
+    assert "csrf_token" in fields, page.text
+    return fields
+
+
 def sent_back(response: TestResponse) -> dict[str, str]:
     """The parameters a redirect gives back to the client."""
     assert response.status_code == 303, (response.status_code, response.text)
@@ -134,8 +152,9 @@ def sent_back(response: TestResponse) -> dict[str, str]:
     return {name: values[0] for name, values in parameters.items()}
 
 
-def payment_detail(yen: object) -> str:
-    return json.dumps([{"type": "payment", "max_per_payment_yen": yen}])
+def payment_detail(yen: object, **limits: object) -> str:
+    """`authorization_details` that ask for payments of `yen`, and for these limits."""
+    return json.dumps([{"type": "payment", "max_per_payment_yen": yen, **limits}])
 
 
 @pytest.fixture
@@ -182,12 +201,14 @@ def new_third_party(app: Flask) -> Callable[..., ThirdParty]:
             shop_id = factories.shop(accepts=[factories.money()], name_ja="北食堂", name_en="North Canteen")
             registration.setdefault("allowed_shops", [shop_id])
             client = factories.oauth_client(profile=profile, **registration)
+            code = directory.shop_by_id(shop_id).code
         return ThirdParty(
             app=app,
             id=client.id,
             secret=client.secret,
             redirect_uri=client.redirect_uris[0] if client.redirect_uris else "",
             shop_id=shop_id,
+            shop=code,
         )
 
     return make

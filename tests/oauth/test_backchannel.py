@@ -157,10 +157,10 @@ def deliver_all(app: Flask, settings: Settings) -> int:
     return taken
 
 
-def claims_of(app: Flask, token: str) -> dict[str, Any]:
+def claims_of(app: Flask, token: str, *, alg: str = "ES256") -> dict[str, Any]:
     """What a logout token says, once its signature is checked with the published keys."""
     published = KeySet.import_key_set(app.test_client().get("/oauth/jwks.json").get_json())
-    decoded = jwt.decode(token, published, algorithms=["ES256"])
+    decoded = jwt.decode(token, published, algorithms=[alg])
     assert decoded.header["typ"] == "logout+jwt"
     return dict(decoded.claims)
 
@@ -189,6 +189,22 @@ def test_a_client_is_told_who_and_which_session(
         "sid": sid,
         "events": {EVENT: {}},
     }
+
+
+@pytest.mark.parametrize("alg", ["PS256", "EdDSA"])
+def test_it_is_signed_as_the_clients_id_tokens_are(
+    app: Flask,
+    settings: Settings,
+    member: Member,
+    new_third_party: Callable[..., ThirdParty],
+    listening: Receiver,
+    use: Use,
+    alg: str,
+) -> None:
+    use(member, new_third_party(backchannel_logout_uri=f"{listening.url}/", id_token_alg=alg))
+    sign_out(member)
+    assert deliver_all(app, settings) == 1
+    assert claims_of(app, listening.token(), alg=alg)["sub"] == str(member.id)
 
 
 def test_it_is_no_id_token(

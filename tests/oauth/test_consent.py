@@ -19,9 +19,10 @@ from app.oauth.errors import InvalidGrant
 from app.oauth.models import OAuthGrant
 from app.wallet.spend_control import GrantControls
 from tests import factories
-from tests.oauth.conftest import Member, ThirdParty, hidden, payment_detail, sent_back
+from tests.oauth.conftest import Member, ThirdParty, filled, payment_detail, sent_back
 
 DEFAULT_CEILING = 3_000
+DEFAULT_SUMS = {"max_per_day_yen": 10_000, "max_per_month_yen": 50_000}
 EVERYTHING = "openid profile email balance history payment offline_access"
 
 
@@ -65,7 +66,8 @@ def spending(rows: Callable[..., list[Any]]) -> Callable[[Any], Any]:
     """What the ledger holds a grant to."""
 
     def read(grant_id: Any) -> Any:
-        return rows("SELECT status, max_per_payment_yen, shops FROM spend_control WHERE id = :id", id=grant_id)
+        limits = "max_per_payment_yen, max_per_day_yen, max_per_month_yen, shops, monies, valid_until"
+        return rows(f"SELECT status, {limits} FROM spend_control WHERE id = :id", id=grant_id)
 
     return read
 
@@ -119,12 +121,12 @@ def test_payment_is_given_with_its_ceiling_and_the_ledger_is_told(
 ) -> None:
     tokens = third_party.tokens(member, scope="balance payment", ticked=["payment"], ceiling="1000")
 
-    detail = {"type": "payment", "max_per_payment_yen": 1000, "shops": [str(third_party.shop_id)]}
+    limits = {"max_per_payment_yen": 1000, **DEFAULT_SUMS}
     assert tokens["scope"] == "payment"
-    assert tokens["authorization_details"] == [detail]
+    assert tokens["authorization_details"] == [{"type": "payment", "shops": [third_party.shop], **limits}]
     row = grant(third_party)
-    assert row.mandate == detail
-    assert spending(row.id) == [("active", 1000, [third_party.shop_id])]
+    assert row.mandate == {"shops": [str(third_party.shop_id)], **limits}
+    assert spending(row.id) == [("active", 1000, 10_000, 50_000, [third_party.shop_id], None, None)]
 
 
 @pytest.mark.parametrize("typed", ["1,000", "１０００", " 1000 ", "01000", "１，０００"])
@@ -142,10 +144,12 @@ def test_a_ceiling_is_read_as_people_type_it(
 def test_a_raised_or_malformed_ceiling_grants_nothing_and_names_the_field(
     third_party: ThirdParty, member: Member, grant: Callable[[ThirdParty], Any], typed: str | None
 ) -> None:
-    response = third_party.answer(member, scope="balance payment", ticked=["balance", "payment"], ceiling=typed)
+    response = third_party.answer(
+        member, scope="balance payment", ticked=["balance", "payment"], typed={"max_per_payment_yen": typed}
+    )
 
     assert response.status_code == 422
-    assert 'id="ceiling-error"' in response.text
+    assert 'id="max_per_payment_yen-error"' in response.text
     assert 'aria-invalid="true"' in ceiling_field(response)
     assert boxes(response) == {"balance": True, "payment": True}
     assert grant(third_party) is None
@@ -301,7 +305,7 @@ def test_a_higher_ceiling_is_asked_anew_and_needs_its_tick(
 
     assert kept["authorization_details"][0]["max_per_payment_yen"] == 500
     assert raised["authorization_details"][0]["max_per_payment_yen"] == 1500
-    assert spending(grant(third_party).id) == [("active", 1500, [third_party.shop_id])]
+    assert spending(grant(third_party).id) == [("active", 1500, 10_000, 50_000, [third_party.shop_id], None, None)]
 
 
 @pytest.fixture
@@ -341,13 +345,13 @@ def test_a_shop_added_since_the_page_was_shown_is_not_given(
     change_shops: Callable[..., UUID],
 ) -> None:
     address = third_party.address(scope="payment")
-    form = {**hidden(member.browser.get(address)), "permission": "payment", "max_per_payment_yen": "500"}
+    form = {**filled(member.browser.get(address)), "permission": "payment", "max_per_payment_yen": "500"}
     change_shops(instead=False)
 
     member.browser.post(address, data={**form, "decision": "allow"})
 
     assert grant(third_party).mandate["shops"] == [str(third_party.shop_id)]
-    assert spending(grant(third_party).id) == [("active", 500, [third_party.shop_id])]
+    assert spending(grant(third_party).id) == [("active", 500, 10_000, 50_000, [third_party.shop_id], None, None)]
     assert boxes(member.browser.get(address)) == {"payment": False}, "the new one is asked for"
 
 
@@ -357,7 +361,7 @@ def test_a_shop_the_client_does_not_have_cannot_be_given(
     with app.app_context():
         foreign = factories.shop(accepts=[factories.money()])
     address = third_party.address(scope="payment")
-    form = {**hidden(member.browser.get(address)), "permission": "payment", "max_per_payment_yen": "500"}
+    form = {**filled(member.browser.get(address)), "permission": "payment", "max_per_payment_yen": "500"}
     form["shop"] = [*form["shop"], str(foreign), "not a shop"]
 
     member.browser.post(address, data={**form, "decision": "allow"})
@@ -369,7 +373,7 @@ def test_when_no_shop_of_the_page_is_left_the_page_comes_again(
     third_party: ThirdParty, member: Member, grant: Callable[[ThirdParty], Any], change_shops: Callable[..., UUID]
 ) -> None:
     address = third_party.address(scope="balance payment")
-    shown = hidden(member.browser.get(address))
+    shown = filled(member.browser.get(address))
     new = change_shops(instead=True)
 
     answer = {"permission": ["balance", "payment"], "max_per_payment_yen": "500", "decision": "allow"}
@@ -380,7 +384,7 @@ def test_when_no_shop_of_the_page_is_left_the_page_comes_again(
     assert "支払い先：南書籍部" in again.text
     assert 'aria-invalid="true"' not in again.text
     assert grant(third_party) is None
-    member.browser.post(address, data={**hidden(again), **answer})
+    member.browser.post(address, data={**filled(again), **answer})
     assert grant(third_party).mandate["shops"] == [str(new)]
 
 
@@ -439,7 +443,7 @@ def test_narrowing_a_grant_counts_for_living_tokens(
     assert refreshed["scope"] == "openid offline_access"
     assert "authorization_details" not in refreshed
     third_party.code(member, scope="payment", ticked=["payment"], ceiling="300")
-    assert spending(grant_id) == [("active", 300, [third_party.shop_id])]
+    assert spending(grant_id) == [("active", 300, 10_000, 50_000, [third_party.shop_id], None, None)]
 
 
 def test_a_grant_that_was_revoked_gives_nothing(

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Any
 
-import pytest
 from flask import Flask
-from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from app.db import dispose, session, transaction
-from app.factory import create_app
-from app.oauth import grants_service, keys
-from app.oauth.models import SigningKey
-from app.settings import Settings
+from app.db import transaction
+from app.oauth import grants_service
 from app.wallet.spend_control import GrantControls
-from tests import factories
 from tests.oauth.conftest import Member, ThirdParty
 
 THREADS = 20
@@ -120,24 +114,3 @@ def test_twenty_first_consents_make_one_grant(
     at_once(allow)
 
     assert rows("SELECT scopes FROM oauth_grant WHERE client_id = :id", id=third_party.id) == [(["balance"],)]
-
-
-@pytest.fixture
-def fresh_app(fresh_database: str, make_settings: Callable[[str], Settings]) -> Iterator[Flask]:
-    app = create_app(make_settings(fresh_database))
-    with app.app_context():
-        factories.issuer()
-    yield app
-    with app.app_context():
-        dispose()
-
-
-def test_twenty_first_uses_make_one_signing_key(fresh_app: Flask, settings: Settings) -> None:
-    def kid(_: int) -> str:
-        with fresh_app.app_context(), transaction():
-            return str(keys.current_key(sealing_key=settings.sealing_key).kid)
-
-    kids = set(at_once(kid))
-
-    with fresh_app.app_context(), transaction():
-        assert list(session().scalars(select(SigningKey.kid))) == list(kids)

@@ -17,7 +17,7 @@ from sqlalchemy import text
 from app.db import transaction
 from app.settings import Settings
 from tests.live import eventually
-from tests.oauth.conftest import CHALLENGE, VERIFIER, Member, ThirdParty, sent_back
+from tests.oauth.conftest import BARE, CHALLENGE, RESOURCE, VERIFIER, Member, ThirdParty, sent_back
 
 
 def test_trap_1_what_was_ticked_is_what_the_token_can_do(
@@ -225,10 +225,11 @@ def test_trap_8_a_403_says_which_scope_and_no_token_gets_a_bare_challenge(
     bare = app.test_client().get("/oauth/userinfo")
 
     assert forbidden.status_code == 403
-    assert forbidden.headers["WWW-Authenticate"] == 'Bearer realm="kumiai", error="insufficient_scope", scope="openid"'
+    challenge = f'Bearer realm="kumiai", error="insufficient_scope", scope="openid", {RESOURCE}'
+    assert forbidden.headers["WWW-Authenticate"] == challenge
     assert forbidden.get_json()["code"] == "insufficient_scope"
     assert bare.status_code == 401
-    assert bare.headers["WWW-Authenticate"] == 'Bearer realm="kumiai"'
+    assert bare.headers["WWW-Authenticate"] == BARE
 
 
 def test_trap_11_nothing_that_grants_access_is_stored_in_clear(

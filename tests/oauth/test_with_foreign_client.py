@@ -8,6 +8,7 @@ from urllib.parse import urljoin
 
 import pytest
 import requests
+from jwskate import SignedJwt
 from requests_oauth2client import AuthorizationResponseError, BearerToken, InvalidGrant, OAuth2Client
 
 from tests import factories
@@ -19,8 +20,9 @@ CALLBACK = "https://app.example/callback"
 class Browser:
     """As much of a browser as pages without JavaScript need."""
 
-    def __init__(self, server: Live) -> None:
+    def __init__(self, server: Live, *, callback: str = CALLBACK) -> None:
         self._server = server
+        self._callback = callback
         self._http = requests.Session()
 
     def open(self, address: str) -> requests.Response:
@@ -48,7 +50,7 @@ class Browser:
         while "Location" in response.headers:
             assert response.status_code == 303
             address = urljoin(response.url, response.headers["Location"])
-            if address.startswith(CALLBACK):
+            if address.startswith(self._callback):
                 return response
             response = self._http.get(address, allow_redirects=False, timeout=10)
         return response
@@ -112,3 +114,37 @@ def test_a_denial_and_a_second_visit(live_server: Live, client: OAuth2Client) ->
     third = client.authorization_request(scope="openid balance", prompt="none")
     straight = browser.open(str(third))
     assert third.validate_callback(straight.headers["Location"]).code
+
+
+@pytest.mark.parametrize("alg", ["ES256", "PS256", "EdDSA"])
+def test_id_tokens_and_introspection(live_server: Live, alg: str) -> None:
+    with live_server.app.app_context():
+        registered = factories.oauth_client(redirect_uris=[CALLBACK], id_token_alg=alg)
+    client = OAuth2Client.from_discovery_endpoint(
+        issuer=live_server.url,
+        client_id=registered.id,
+        client_secret=registered.secret,
+        redirect_uri=CALLBACK,
+        id_token_signed_response_alg=alg,
+        testing=True,
+    )
+    person, browser = live_server.register(), Browser(live_server)
+    asked = client.authorization_request(scope="openid balance offline_access")
+    page = browser.sign_in(browser.open(str(asked)), person)
+    back = browser.send(page, decision="allow", permission=["balance"])
+    tokens = client.authorization_code(asked.validate_callback(back.headers["Location"]), validate=True)
+
+    known = client.introspect_token(tokens)
+    assert (known["active"], known["sub"], known["scope"]) == (True, str(person.id), "openid balance offline_access")
+    assert client.introspect_token(tokens, token_type_hint="refresh_token")["active"] is True
+    assert tokens.access_token is not None
+    assert client.introspect_token(tokens.access_token, token_type_hint="refresh_token")["active"] is True
+
+    signed = client.introspect_token(tokens, requests_kwargs={"accept": "application/token-introspection+jwt"})
+    assert client.authorization_server_jwks is not None
+    jwt = SignedJwt(signed)
+    assert jwt.verify_signature(client.authorization_server_jwks, alg=alg)
+    assert jwt.claims["token_introspection"] == known
+
+    assert client.revoke_access_token(tokens)
+    assert client.introspect_token(tokens) == {"active": False}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -11,6 +12,7 @@ from flask import Flask
 from app.wallet import ledger
 from app.wallet.postings import Accepted
 from tests import factories
+from tests.live import eventually
 from tests.wallet.postings import payment, refund
 
 pytestmark = pytest.mark.ledger
@@ -50,6 +52,26 @@ def test_no_more_is_given_back_than_was_paid(connection: psycopg.Connection, of:
             " SELECT gen_random_uuid(), issuer_id, 1000, 'refund', 'x', 'y', member_id, money_id, shop_id, 1, id,"
             f" now() FROM transaction WHERE {which}".encode()
         )
+
+
+def test_two_connections_do_not_give_back_twice(connection: psycopg.Connection, fresh_database: str) -> None:
+    """The other's refund is not committed yet; whoever comes second waits for it and then sees it."""
+    give_back = (
+        "INSERT INTO transaction (id, issuer_id, position, kind, requester, request_id, member_id, money_id, shop_id,"
+        " amount_yen, reverses, created_at)"
+        " SELECT gen_random_uuid(), issuer_id, %(position)s, 'refund', 'x', %(position)s::text, member_id, money_id,"
+        " shop_id, 300, id, now() FROM transaction WHERE kind = 'payment' AND amount_yen = 400"
+    )
+    with psycopg.connect(fresh_database) as other, psycopg.connect(fresh_database, autocommit=True) as watching:
+        connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        connection.execute(give_back, {"position": 1000})
+        with ThreadPoolExecutor(1) as pool:
+            second = pool.submit(other.execute, give_back, {"position": 1001})
+            blocked = "SELECT true FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))"
+            eventually(lambda: watching.execute(blocked, [connection.info.backend_pid]).fetchone())
+            connection.commit()
+            with pytest.raises(psycopg.errors.CheckViolation, match="more is given back than was paid"):
+                second.result(timeout=30)
 
 
 def test_a_wallets_lot_is_of_the_wallets_money(connection: psycopg.Connection) -> None:

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from flask import Flask
 
+from app.issuer import current_issuer
 from app.wallet.errors import OutcomeUnknown, RequestInProgress, TemporarilyUnavailable
 from app.wallet.poster import Poster
 from app.wallet.postings import Accepted, Declined, Outcome, Posting, Refused
@@ -28,6 +29,8 @@ pytestmark = pytest.mark.ledger
 
 PATIENT = CONNECTION_OPTIONS.replace("lock_timeout=1s", "lock_timeout=60s")
 """So that a held row stays a held row for as long as a test needs it, on however slow a machine."""
+
+PAYMENTS_AT_ONCE = 24
 
 Make = Callable[..., Poster]
 
@@ -251,20 +254,26 @@ def test_what_was_paid_is_not_declined_any_more(poster: Make, holder: Holder) ->
 def test_payments_and_refunds_at_two_shops_through_two_posters_never_block_each_other(
     app: Flask, poster: Make, database_url: str
 ) -> None:
-    """A refund locks takings before it is judged, a payment when it is written: in one order all the same."""
+    """A refund locks takings before it is judged, a payment when it is written: in one order all the same.
+
+    Every payment is of a member of its own, so that nothing but the takings of the two shops is shared.
+    """
     with app.app_context():
-        first = factories.holder(balance_yen=10_000)
-        second = Holder(first.issuer_id, first.member_id, first.money, factories.shop(accepts=[first.money]))
+        code = factories.money()
+        shops = factories.shop(accepts=[code]), factories.shop(accepts=[code])
+        holders = [
+            Holder(current_issuer().id, factories.member(), code, shops[n % 2]) for n in range(2 * PAYMENTS_AT_ONCE)
+        ]
+        for holder in holders:
+            factories.wallet(member_id=holder.member_id, money=code)
+            factories.charge(member_id=holder.member_id, money=code, amount_yen=100)
     pair = poster(), poster()
-    paid = [pair[n % 2].post(payment((first, second)[n % 2], 10)) for n in range(24)]
+    paid = [pair[n % 2].post(payment(holder, 10)) for n, holder in enumerate(holders[:PAYMENTS_AT_ONCE])]
+    refunds = [refund(outcome.transaction_id) for outcome in paid if isinstance(outcome, Accepted)]
+    payments = [payment(holder, 1) for holder in holders[PAYMENTS_AT_ONCE:]]
     sent = [
         ask(pair[n % 2], posting, patience_s=60)
-        for n, posting in enumerate(
-            posting
-            for outcome in paid
-            if isinstance(outcome, Accepted)
-            for posting in (payment(first, 1), refund(outcome.transaction_id), payment(second, 1))
-        )
+        for n, posting in enumerate(posting for two in zip(refunds, payments, strict=True) for posting in two)
     ]
     for thread, _ in sent:
         thread.join()
