@@ -34,20 +34,22 @@ _SECRET = "sid"  # noqa: S105  # the name of the cookie's entry
 
 @dataclass(frozen=True, slots=True)
 class SignedInMember:
-    """The member of this browser. `auth_time` is when password and code were given (OpenID Connect Core 2)."""
+    """The member of this browser. `auth_time` is when password and code were given (OpenID Connect Core 2);
+    `session_id` is what clients may know of the session (`sid`).
+    """
 
     id: UUID
+    session_id: UUID
     email: str
     name: str
     family_name: str
     given_name: str
     locale: str
     auth_time: datetime
-    session_id: UUID
 
 
 _CURRENT = text("""
-    SELECT m.id, m.email, m.family_name, m.given_name, m.locale, s.auth_time, s.id AS session_id
+    SELECT m.id, s.id AS session_id, m.email, m.family_name, m.given_name, m.locale, s.auth_time
     FROM member_session s JOIN member m ON m.id = s.member_id
     WHERE s.secret_hash = :secret_hash AND s.revoked_at IS NULL AND s.expires_at > now() AND m.status = 'active'
 """)
@@ -71,13 +73,13 @@ def _read() -> SignedInMember | None:
         return None
     return SignedInMember(
         id=row.id,
+        session_id=row.session_id,
         email=row.email,
         name=f"{row.family_name} {row.given_name}",
         family_name=row.family_name,
         given_name=row.given_name,
         locale=row.locale,
         auth_time=row.auth_time,
-        session_id=row.session_id,
     )
 
 

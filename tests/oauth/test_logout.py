@@ -162,8 +162,8 @@ class TestProofOfTheSession:
     ) -> None:
         key = ECKey.generate_key("P-256", auto_kid=True)
         rows(
-            "INSERT INTO signing_key (kid, alg, state, private_sealed, public_jwk, retired_at)"
-            " VALUES (:kid, 'ES256', 'retired', NULL, CAST(:jwk AS jsonb), now())",
+            "INSERT INTO signing_key (kid, alg, state, public_jwk, current_at, retired_at)"
+            " VALUES (:kid, 'ES256', 'retired', CAST(:jwk AS jsonb), now(), now())",
             kid=key.kid,
             jwk=json.dumps({**key.as_dict(private=False), "kid": key.kid, "alg": "ES256", "use": "sig"}),
         )
