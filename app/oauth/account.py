@@ -6,6 +6,7 @@ and what is on its way to becoming one. The grants stay, so clients ask again wi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import update
@@ -13,8 +14,20 @@ from sqlalchemy import update
 from app import clock
 from app.db import session
 from app.member import service, sessions
-from app.oauth import grants_service
+from app.oauth import backchannel, grants_service
 from app.oauth.models import AuthorizationCode, DeviceAuthorization
+
+
+def sessions_ended(session_ids: Sequence[UUID]) -> None:
+    """What the end of sessions, for whatever reason, means to clients. Runs in the transaction that ends them.
+
+    A code given in such a session is not redeemed any more. One that is being redeemed at this moment is waited for,
+    so that its client, which only now becomes one of the session's, is told too.
+    """
+    theirs = (AuthorizationCode.session_id.in_(session_ids), AuthorizationCode.expires_at > clock.now())
+    coming = update(AuthorizationCode).where(*theirs, AuthorizationCode.used_at.is_(None))
+    session().execute(coming.values(used_at=clock.now()))
+    backchannel.tell_clients(session_ids)
 
 
 def sign_out_everywhere(member_id: UUID) -> None:

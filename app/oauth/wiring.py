@@ -7,7 +7,7 @@ import logging
 from flask import Flask
 
 from app.member import sessions
-from app.oauth import account_pages, backchannel, device_pages, logout_pages, refusals, reset_pages
+from app.oauth import account, account_pages, device_pages, logout_pages, refusals, reset_pages
 from app.oauth.endpoints import clients, everyone, resource
 from app.oauth.pages import pages
 from app.oauth.ports import SpendControls
@@ -20,7 +20,7 @@ def init_app(app: Flask, settings: Settings, *, controls: SpendControls) -> None
     logging.getLogger("authlib").setLevel(logging.INFO)  # at DEBUG it logs every token it hands out
     app.extensions["kumiai.oauth"] = Server(settings, controls)
     app.register_error_handler(405, refusals.wrong_method)
-    sessions.when_ended(app, backchannel.tell_clients)
+    sessions.when_ended(app, account.sessions_ended)
     for blueprint in (pages, device_pages.pages, clients, resource, everyone):
         app.register_blueprint(blueprint)
     for blueprint in (logout_pages.pages, account_pages.pages, reset_pages.pages):
