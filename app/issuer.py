@@ -71,6 +71,18 @@ def current_issuer() -> CurrentIssuer:
     return known
 
 
+def mypage_url() -> str:
+    """Where the issuer's own member page is."""
+    url: str = current_app.extensions["kumiai.settings"].mypage_url
+    return url
+
+
+def apps_page_url() -> str:
+    """Where a member sees what they allowed, and takes it back."""
+    url: str = current_app.extensions["kumiai.settings"].issuer_url
+    return f"{url}/account/apps"
+
+
 def issuer_zone() -> ZoneInfo:
     """The time zone in which the issuer's days and months begin."""
     zone: ZoneInfo = current_app.extensions["kumiai.settings"].zone

@@ -20,7 +20,7 @@ from app.wallet.postings import Charge
 MEMBERS = 10_000
 START_YEN = 1_000_000
 CLIENT_ID = "bench_app"
-MANDATE = {"max_per_payment_yen": 3_000, "max_per_day_yen": 10_000_000, "max_per_month_yen": 100_000_000}
+MANDATE = {"max_per_payment_yen": 3_000, "max_per_day_yen": 9_999_999, "max_per_month_yen": 99_999_999}
 MONEY = "meal"
 SHOP = "canteen"
 
@@ -99,10 +99,10 @@ def _copy_grants(
         for grant_id, member_id in zip(grants, members, strict=True):
             copy.write_row((grant_id, issuer_id, member_id, CLIENT_ID, scopes, mandate))
     with connection.cursor().copy(
-        "COPY spend_control (id, issuer_id, kind, max_per_payment_yen, shops) FROM STDIN"
+        f"COPY spend_control (id, issuer_id, kind, shops, {', '.join(MANDATE)}) FROM STDIN"
     ) as copy:
         for grant_id in grants:
-            copy.write_row((grant_id, issuer_id, "grant", 3_000, [shop_id]))
+            copy.write_row((grant_id, issuer_id, "grant", [shop_id], *MANDATE.values()))
     expires_at = datetime.now(UTC) + timedelta(hours=6)
     with connection.cursor().copy(
         "COPY oauth_token (token_hash, kind, family_id, client_id, member_id, grant_id, scopes, expires_at) FROM STDIN"

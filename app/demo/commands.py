@@ -6,6 +6,7 @@ import click
 
 from app.demo.app import app
 from app.demo.card import card
+from app.demo.device import device
 from app.web.terminal import say
 
 
@@ -37,3 +38,4 @@ def seed() -> None:
 
 demo.add_command(card)
 demo.add_command(app)
+demo.add_command(device)

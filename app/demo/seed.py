@@ -1,4 +1,4 @@
-"""The demo co-op: members, shops, monies, a card, a till and two clients. Run as often as you like.
+"""The demo co-op: members, shops, monies, a card, a till and three clients. Run as often as you like.
 
 What is there already is left as it is: a second run adds nothing and moves nothing. Only the clients' secrets and
 addresses, which are this instance's own, and the card's validity follow.
@@ -147,6 +147,15 @@ def _clients(secrets: Mapping[str, str], shops: Sequence[Shop]) -> None:
         allowed_shops=[shop.id for shop in shops],
     )
     _client(
+        "demo_device",
+        secret=None,
+        name_ja="残高ディスプレイ（デモ）",
+        name_en="Balance Display (demo)",
+        profile="native",
+        scopes=["openid", "balance"],
+        redirect_uris=["http://127.0.0.1/callback"],  # it has no browser to be sent back by; its profile wants one
+    )
+    _client(
         _TILL,
         secret=secrets["KUMIAI_TILL_CLIENT_SECRET"],
         name_ja="中央食堂 1番レジ",
@@ -159,7 +168,7 @@ def _clients(secrets: Mapping[str, str], shops: Sequence[Shop]) -> None:
 def _client(
     client_id: str,
     *,
-    secret: str,
+    secret: str | None,
     name_ja: str,
     name_en: str,
     profile: str,
@@ -184,7 +193,7 @@ def _client(
         update(OAuthClient)
         .where(OAuthClient.id == client_id)
         .values(
-            secret_hash=secret_hash(secret),
+            secret_hash=secret and secret_hash(secret),
             redirect_uris=list(redirect_uris),
             post_logout_redirect_uris=list(post_logout_redirect_uris),
         )

@@ -45,7 +45,7 @@ class _Waiting:
 @pages.get("/login")
 @protected_by(Public("the door itself"))
 def login() -> str:
-    return render_template("member/login.html", next=_next())
+    return render_template("member/login.html", next=_next(), login_hint=request.args.get("login_hint"))
 
 
 @pages.post("/login")

@@ -144,6 +144,7 @@ def init_app(app: Flask, settings: MypageSettings) -> None:
     app.extensions["mypage.settings"] = settings
     app.extensions["mypage.client"] = OAuthClient(settings)
     app.jinja_env.globals["kind_name"] = _kind_name
+    app.jinja_env.globals["apps_url"] = f"{settings.issuer_url}/account/apps"
     app.register_blueprint(pages)
     app.register_error_handler(SignInFailed, _sign_in_failed)
     app.register_error_handler(AccessEnded, _access_ended)

@@ -14,14 +14,17 @@ from uuid import UUID
 
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from authlib.oidc.core import AuthorizationCodeMixin
-from sqlalchemy import select, update
+from sqlalchemy import any_, literal, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import aliased
 
 from app import clock
 from app.db import session
-from app.ids import new_secret, same, secret_hash
+from app.ids import new_id, new_secret, same, secret_hash
+from app.member.models import MemberSession
 from app.oauth import tokens
 from app.oauth.errors import GrantBurnt, InvalidGrant
-from app.oauth.models import AuthorizationCode
+from app.oauth.models import AuthorizationCode, SessionClient
 
 LIFE = timedelta(seconds=60)
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
@@ -38,6 +41,7 @@ class Redeemed(AuthorizationCodeMixin):  # type: ignore[misc]  # Authlib ships n
     redirect_uri: str
     nonce: str | None
     auth_time: datetime
+    session_id: UUID | None
 
     def get_redirect_uri(self) -> str:
         return self.redirect_uri
@@ -64,12 +68,17 @@ def save(
     member_id: UUID,
     scopes: Sequence[str],
     redirect_uri: str,
-    code_challenge: str,
+    code_challenge: str | None,
     nonce: str | None,
     auth_time: datetime,
+    session_id: UUID | None = None,
+    family_id: UUID | None = None,
     dpop_jkt: str | None = None,
 ) -> None:
-    """Keep the hash of a new code, with what it stands for. `dpop_jkt` is the key that its redeemer must show."""
+    """Keep the hash of a new code, with what it stands for.
+
+    `family_id` is that of the tokens it will become, `dpop_jkt` the key that its redeemer must show.
+    """
     session().add(
         AuthorizationCode(
             code_hash=secret_hash(code),
@@ -82,6 +91,8 @@ def save(
             nonce=nonce,
             auth_time=auth_time,
             dpop_jkt=dpop_jkt,
+            session_id=session_id,
+            family_id=family_id or new_id(),
             expires_at=clock.now() + LIFE,
         )
     )
@@ -111,6 +122,21 @@ def redeem(code: str, *, client_id: str, redirect_uri: str, verifier: str, jkt: 
         redirect_uri=row.redirect_uri,
         nonce=row.nonce,
         auth_time=row.auth_time,
+        session_id=row.session_id,
+    )
+
+
+def void(family_id: UUID) -> None:
+    """Spend the code of this family, where it is still good: nobody gets tokens for it any more."""
+    now = clock.now()
+    session().execute(
+        update(AuthorizationCode)
+        .where(
+            AuthorizationCode.family_id == family_id,
+            AuthorizationCode.used_at.is_(None),
+            AuthorizationCode.expires_at > now,  # so that an index leads to the few codes of the last minute
+        )
+        .values(used_at=now)
     )
 
 
@@ -127,9 +153,13 @@ def _answers(verifier: str, challenge: str | None) -> bool:
 
 
 def _claim(code: str, *, client_id: str) -> AuthorizationCode | None:
-    """Mark the code as used if nobody did; of many at a time, one gets it."""
+    """Mark the code as used if nobody did; of many at a time, one gets it.
+
+    With `openid` its client signs the member in, so the session remembers the client, to tell it when it ends. The
+    session's row is locked for that: one that is being deleted is passed over.
+    """
     now = clock.now()
-    statement = (
+    claimed = (
         update(AuthorizationCode)
         .where(
             AuthorizationCode.code_hash == secret_hash(code),
@@ -139,8 +169,21 @@ def _claim(code: str, *, client_id: str) -> AuthorizationCode | None:
         )
         .values(used_at=now)
         .returning(AuthorizationCode)
+        .cte("claimed")
     )
-    return session().scalar(statement)
+    signed_in_at = (
+        select(MemberSession.id, claimed.c.client_id)
+        .join(claimed, claimed.c.session_id == MemberSession.id)
+        .where(literal("openid") == any_(claimed.c.scopes))
+        .with_for_update(read=True, key_share=True, of=MemberSession)
+    )
+    remembered = (
+        insert(SessionClient)
+        .from_select(["session_id", "client_id"], signed_in_at)
+        .on_conflict_do_nothing()
+        .cte("remembered")
+    )
+    return session().scalar(select(aliased(AuthorizationCode, claimed)).add_cte(remembered))
 
 
 def _punish_replay(code: str, *, client_id: str) -> None:

@@ -61,7 +61,7 @@ def render(
         plan=plan,
         identity=[translate(f"oauth.scope.{scope}") for scope in plan.identity],
         given=given,
-        names_before=_names(given.mandate),
+        names_before=mandate_names(given.mandate),
         ticked=[scope for scope in plan.boxes if scope != "payment"] if ticked is None else ticked,
         refusal=refusal,
         **_limits(plan, refusal if isinstance(refusal, InvalidMandate) else None),
@@ -75,14 +75,14 @@ def _limits(plan: consent.Plan, refusal: InvalidMandate | None) -> dict[str, obj
         return {}
     return {
         "offer": plan.offer,
-        "names": _names(plan.offer),
+        "names": mandate_names(plan.offer),
         "shown": mandate_form.shown(plan.offer, request.form if refusal else None),
         "wrong": refusal.detail["fields"] if refusal else (),
         "today": issuer_today(),
     }
 
 
-def _names(mandate: Mandate | None) -> dict[str, dict[str, str]]:
+def mandate_names(mandate: Mandate | None) -> dict[str, dict[str, str]]:
     """What the shops and monies of a mandate are called, in their order on pages; no money where it may be any."""
     if mandate is None:
         return {}

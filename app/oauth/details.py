@@ -160,7 +160,7 @@ def _shops(codes: Sequence[str], *, allowed_shops: Collection[UUID], controls: S
 def _monies(codes: Sequence[str] | None, *, controls: SpendControls) -> tuple[str, ...] | None:
     if codes is None:
         return None
-    if not controls.monies("ja").keys() >= set(codes):
+    if not all(controls.has_money(code) for code in codes):
         raise BadDetails("money must be codes of the issuer's monies")
     return tuple(codes)
 

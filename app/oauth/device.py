@@ -191,6 +191,7 @@ def redeem(device_code: str, *, client_id: str) -> Redeemed:
         redirect_uri="",  # nobody is redirected
         nonce=None,
         auth_time=row.auth_time,
+        session_id=row.session_id,
     )
 
 

@@ -9,7 +9,7 @@ answer is given for that ticket, whatever is open in another tab.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from flask import Blueprint, abort, redirect, render_template, request, url_for
@@ -144,13 +144,16 @@ def _visit(asked: device.Asked) -> _Visit:
 
 def _ask(asked: device.Asked, client: Client) -> Ask:
     """What the device asks, as an authorization request would. What the office took from the client is left out."""
+    detail, scopes = PaymentAsk.from_stored(asked.detail), asked.scopes & client.askable
+    if detail.shops is not None:
+        detail = replace(detail, shops=tuple(shop for shop in detail.shops if shop in client.allowed_shops))
     return Ask(
-        scopes=asked.scopes & client.askable,
+        scopes=scopes - {"payment"} if detail.shops == () else scopes,
         code_challenge="",
         nonce=None,
         prompt=frozenset(),
         max_age_s=None,
-        detail=PaymentAsk.from_stored(asked.detail),
+        detail=detail,
     )
 
 

@@ -31,6 +31,8 @@ def metadata(issuer_url: str, *, grant_types: Collection[str]) -> dict[str, Any]
 def _addresses(issuer_url: str) -> dict[str, Any]:
     return {
         "authorization_endpoint": f"{issuer_url}/oauth/authorize",
+        "pushed_authorization_request_endpoint": f"{issuer_url}/oauth/par",
+        "require_pushed_authorization_requests": False,  # of most clients; a profile may
         "device_authorization_endpoint": f"{issuer_url}/oauth/device_authorization",
         "token_endpoint": f"{issuer_url}/oauth/token",
         "userinfo_endpoint": f"{issuer_url}/oauth/userinfo",
@@ -40,6 +42,9 @@ def _addresses(issuer_url: str) -> dict[str, Any]:
         "backchannel_logout_session_supported": True,
         "introspection_endpoint": f"{issuer_url}/oauth/introspect",
         "jwks_uri": f"{issuer_url}/oauth/jwks.json",
+        "protected_resources": [issuer_url],
+        "grant_management_endpoint": f"{issuer_url}/oauth/grants",
+        "grant_management_actions_supported": ["query", "revoke"],
         "service_documentation": f"{issuer_url}/docs",
     }
 
@@ -89,7 +94,7 @@ def _members() -> dict[str, Any]:
     return {
         "subject_types_supported": ["public"],
         "claims_supported": [
-            *("iss", "aud", "iat", "exp", "auth_time", "nonce", "at_hash"),
+            *("iss", "aud", "iat", "exp", "auth_time", "nonce", "at_hash", "sid"),
             *(claim for claims in CLAIMS.values() for claim in claims),
         ],
         "ui_locales_supported": list(LOCALES),

@@ -1,4 +1,4 @@
-"""What programs call: token, device authorization, revocation, introspection, userinfo, keys, discovery."""
+"""What programs call: PAR, token, device authorization, revocation, introspection, userinfo, keys, discovery."""
 
 from __future__ import annotations
 
@@ -8,7 +8,19 @@ from werkzeug.wrappers import Response
 
 from app.db import transaction
 from app.limits import Door, knock_at, network
-from app.oauth import client_auth, cors, device, discovery, identity, keys, refusals
+from app.oauth import (
+    client_auth,
+    cors,
+    device,
+    discovery,
+    dpop,
+    identity,
+    keys,
+    par,
+    protected_resource,
+    pushed,
+    refusals,
+)
 from app.oauth.protector import Bearer, current_access
 from app.oauth.request import from_body
 from app.oauth.server import server
@@ -34,6 +46,17 @@ def _may_be_kept(response: Response) -> Response:
     if response.status_code == 200:
         response.headers["Cache-Control"] = f"public, max-age={keys.JWKS_MAX_AGE_S}"
     return response
+
+
+@clients.post("/oauth/par")
+@protected_by(Public("clients prove who they are in the request itself; what they push is counted"))
+def push() -> tuple[Response, int]:
+    request = from_body()
+    client, _ = client_auth.authenticate(request)
+    request_uri, parameters = par.accepted(request, client=client, dpop_jkt=dpop.key_for_code(request))
+    with transaction():
+        expires_in_s = pushed.save(request_uri, client_id=client.id, parameters=parameters)
+    return jsonify(request_uri=request_uri, expires_in=expires_in_s), 201
 
 
 @clients.post("/oauth/token")
@@ -109,3 +132,9 @@ def jwks() -> Response:
 def metadata() -> Response:
     known = server()
     return jsonify(discovery.metadata(known.settings.issuer_url, grant_types=known.grant_types))
+
+
+@everyone.get("/.well-known/oauth-protected-resource")
+@protected_by(Public("what the API says of itself"))
+def resource_metadata() -> Response:
+    return jsonify(protected_resource.metadata(server().settings.issuer_url))

@@ -199,6 +199,30 @@ class LogoutRedirectMismatch(DomainError):
     code, status = "post_logout_redirect_uri_mismatch", 400
 
 
+class InvalidTarget(OAuthRefusal):
+    """A token was asked for another resource than this server's API (RFC 8707 section 2)."""
+
+    code = "invalid_target"
+
+
+class InvalidRequestUri(DomainError):
+    """No pushed request of this client that is still good. The caller is not told which. Shown as a page."""
+
+    code, status = "invalid_request_uri", 400
+
+
+class RequestUriSpent(DomainError):
+    """The member answered this pushed request already. Shown as a page."""
+
+    code, status = "request_uri_spent", 400
+
+
+class RequestUriReplayed(RequestUriSpent):
+    """The same, for a second answer: what the first one issued was taken back."""
+
+    keeps_changes = True
+
+
 class InvalidMandate(DomainError):
     """Limits of payment that are malformed or go beyond what was offered; `fields` names each that is wrong."""
 
@@ -209,6 +233,12 @@ class ShopsChanged(DomainError):
     """None of the shops the consent page named may be paid through this app any more; others may."""
 
     code, status = "shops_changed", 409
+
+
+class MandateChanged(DomainError):
+    """The limits of payment are not those the member saw any more: changed, or taken back, meanwhile."""
+
+    code, status = "mandate_changed", 409
 
 
 class UserCodeUnusable(DomainError):

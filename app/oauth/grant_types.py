@@ -35,6 +35,9 @@ class Approval:
     grant_id: UUID
     scopes: tuple[str, ...]
     auth_time: datetime
+    session_id: UUID | None = None
+    family_id: UUID | None = None
+    """Of the tokens that will come of it, where that is settled already."""
 
 
 class Code(grants.AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib ships no types
@@ -61,6 +64,8 @@ class Code(grants.AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib ship
             nonce=self.ask.nonce,
             auth_time=approval.auth_time,
             dpop_jkt=self.ask.dpop_jkt,
+            session_id=approval.session_id,
+            family_id=approval.family_id,
         )
 
     def query_authorization_code(self, code: str, client: Client) -> codes.Redeemed:
@@ -178,6 +183,12 @@ class IdToken(OpenIDToken):  # type: ignore[misc]  # Authlib ships no types
     def get_client_claims(self, client: Client) -> dict[str, Any]:
         now = int(clock.now().timestamp())
         return {"iss": self._settings.issuer_url, "aud": client.id, "iat": now, "exp": now + ID_TOKEN_LIFE_S}
+
+    def get_authorization_code_claims(self, authorization_code: codes.Redeemed) -> dict[str, Any]:
+        """With the session it comes of, so that its end can be told (OpenID Connect Back-Channel Logout 2.1)."""
+        claims: dict[str, Any] = super().get_authorization_code_claims(authorization_code)
+        sid = authorization_code.session_id
+        return claims if sid is None else {**claims, "sid": str(sid)}
 
     def generate_user_info(self, user: UUID, scope: str) -> dict[str, Any]:
         """Who it is; everything else is at the userinfo endpoint."""

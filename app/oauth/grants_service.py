@@ -15,9 +15,11 @@ from sqlalchemy.dialects.postgresql import insert
 
 from app import clock
 from app.db import autocommit, session
+from app.errors import NotFound
 from app.ids import new_id
 from app.issuer import current_issuer
-from app.oauth.errors import InvalidGrant
+from app.oauth import allow_mail
+from app.oauth.errors import InvalidGrant, MandateChanged
 from app.oauth.models import DeviceAuthorization, OAuthGrant, OAuthToken
 from app.oauth.ports import Mandate, SpendControls
 from app.oauth.scopes import in_order
@@ -51,25 +53,50 @@ def allow(
     `mandate` comes with the scope `payment` and replaces an earlier one; the ledger is told in this transaction.
     """
     grant = _living_row(member_id=member_id, client_id=client_id)
+    before = Given(
+        scopes=frozenset(grant.scopes), mandate=Mandate.from_stored(grant.mandate) if grant.mandate else None
+    )
     grant.scopes = list(in_order({*grant.scopes, *scopes}))
     if mandate is not None:
         grant.mandate = mandate.stored()
     session().flush()
     if mandate is not None:
         controls.grant_changed(grant_id=grant.id, mandate=mandate)
+    allow_mail.send_if_new(grant, before=before, mandate=mandate, controls=controls)
     return grant
 
 
-def narrow(*, grant_id: UUID, keep: Iterable[str], controls: SpendControls) -> None:
-    """Take every scope but `keep` back. Living tokens lose it at once, being held to the grant at each use."""
+def narrow(*, grant_id: UUID, keep: Iterable[str], controls: SpendControls) -> tuple[str, ...]:
+    """Take every scope but `keep` back; returns what is left.
+
+    Living tokens lose it at once, being held to the grant at each use. Without `offline_access` nothing is renewed.
+    """
     grant = _locked(grant_id)
-    grant.scopes = list(in_order(set(grant.scopes).intersection(keep)))
+    left = in_order(set(grant.scopes).intersection(keep))
+    if "offline_access" in set(grant.scopes).difference(left):
+        _revoke_tokens(OAuthToken.grant_id == grant_id, OAuthToken.kind == "refresh")
+    grant.scopes = list(left)
     ends_payment = grant.mandate is not None and "payment" not in grant.scopes
     if ends_payment:
         grant.mandate = None
     session().flush()
     if ends_payment:
         controls.grant_changed(grant_id=grant_id, mandate=None)
+    return left
+
+
+def lower(*, grant_id: UUID, seen: Mandate, to: Mandate, controls: SpendControls) -> None:
+    """Put the limits of payment down from `seen` to `to`; the ledger is told in this transaction.
+
+    Raises MandateChanged where they are not `seen` any more, or `to` would allow something they do not.
+    """
+    grant = _locked(grant_id)
+    current = Mandate.from_stored(grant.mandate) if grant.mandate and grant.revoked_at is None else None
+    if current != seen or not to.within(seen):
+        raise MandateChanged
+    grant.mandate = to.stored()
+    session().flush()
+    controls.grant_changed(grant_id=grant_id, mandate=to)
 
 
 def revoke(*, grant_id: UUID, controls: SpendControls) -> None:
@@ -79,6 +106,15 @@ def revoke(*, grant_id: UUID, controls: SpendControls) -> None:
         grant.revoked_at = clock.now()
     _revoke_tokens(OAuthToken.grant_id == grant_id)
     controls.grant_changed(grant_id=grant_id, mandate=None)
+
+
+def revoke_all(member_id: UUID, *, controls: SpendControls) -> None:
+    """Take every permission of a member back, as `revoke` does, in as many statements as for one."""
+    living = select(OAuthGrant.id).where(OAuthGrant.member_id == member_id, OAuthGrant.revoked_at.is_(None))
+    ids = session().scalars(living.order_by(OAuthGrant.id).with_for_update(key_share=True)).all()
+    session().execute(update(OAuthGrant).where(OAuthGrant.id.in_(ids)).values(revoked_at=clock.now()))
+    _revoke_tokens(OAuthToken.grant_id.in_(ids))
+    controls.grants_ended(ids)
 
 
 def revoke_tokens_of_member(member_id: UUID) -> None:
@@ -106,6 +142,14 @@ def lock_living(which: ColumnElement[bool]) -> OAuthGrant:
     return grant
 
 
+def lock_of_member(*, grant_id: UUID, member_id: UUID) -> OAuthGrant:
+    """The member's own living grant, locked. Raises NotFound: nobody is told of another's."""
+    grant = session().get(OAuthGrant, grant_id, with_for_update={"key_share": True}, populate_existing=True)
+    if grant is None or grant.member_id != member_id or grant.revoked_at is not None:
+        raise NotFound
+    return grant
+
+
 def _locked(grant_id: UUID) -> OAuthGrant:
     # FOR NO KEY UPDATE: tokens that refer to the grant may be written meanwhile
     return session().get_one(OAuthGrant, grant_id, with_for_update={"key_share": True}, populate_existing=True)
@@ -127,5 +171,5 @@ def _living_row(*, member_id: UUID, client_id: str) -> OAuthGrant:
     return session().scalars(statement, execution_options={"populate_existing": True}).one()
 
 
-def _revoke_tokens(which: ColumnElement[bool]) -> None:
-    session().execute(update(OAuthToken).where(which, OAuthToken.revoked_at.is_(None)).values(revoked_at=clock.now()))
+def _revoke_tokens(*which: ColumnElement[bool]) -> None:
+    session().execute(update(OAuthToken).where(*which, OAuthToken.revoked_at.is_(None)).values(revoked_at=clock.now()))

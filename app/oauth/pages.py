@@ -1,27 +1,29 @@
 """アクセス許可: the page where a member decides what an app may do.
 
 The client's request stays in the query string from the first visit to the answer, through signing in too, and is
-checked anew each time: nothing of it is taken from the form.
+checked anew each time: nothing of it is taken from the form. Of a pushed request it is the request_uri that stays.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6749 import AccessDeniedError
 from authlib.oidc.core.errors import ConsentRequiredError, LoginRequiredError
-from flask import Blueprint, abort, redirect, request
+from flask import Blueprint, abort, redirect, request, url_for
 from werkzeug.wrappers import Response
 
 from app.db import transaction
 from app.errors import DomainError
+from app.ids import new_id
 from app.issuer import current_issuer, issuer_today
 from app.member.sessions import SignedIn, SignedInMember, current_member
-from app.oauth import consent, consent_page, grants_service, redirects, sign_in_again
+from app.oauth import consent, consent_page, grants_service, pushed, redirects, sign_in_again
 from app.oauth.clients import Client
-from app.oauth.errors import InvalidMandate, ShopsChanged
+from app.oauth.errors import InvalidMandate, RequestUriSpent, ShopsChanged
 from app.oauth.grant_types import Approval, Code
 from app.oauth.grants_service import Given
 from app.oauth.ports import Mandate
@@ -33,6 +35,8 @@ from app.web.locale import COOKIE, prefer
 from app.web.protection import Public, protected_by
 
 pages = Blueprint("oauth_pages", __name__, template_folder="templates")
+
+_MOST_QUERY_CHARACTERS = 16 * 1024
 
 Answer = Response | str | tuple[str, int]
 
@@ -48,9 +52,29 @@ class _Visit:
     plan: consent.Plan
 
 
+class Answering(SignedIn):
+    """Only a signed-in member may answer. What a client POSTs here is no answer but its request (OpenID Connect Core
+    3.1.2.1), and becomes the GET it means, before our form's CSRF token is looked for: that does no more than a link.
+    """
+
+    def check(self) -> None:
+        if "client_id" in request.form and "csrf_token" not in request.form:
+            query = urlencode(list(request.form.items(multi=True)))
+            if len(query) > _MOST_QUERY_CHARACTERS:
+                abort(413)
+            abort(redirect(f"{url_for('oauth_pages.authorize')}?{query}", code=303))
+        super().check()
+
+    def describe(self) -> str:
+        return f"{super().describe()}; a client's own POST becomes the GET"
+
+
 @pages.get("/oauth/authorize")
 @protected_by(Public("looks at the client's request first, then has the member sign in"))
 def authorize() -> Answer:
+    """A pushed request that was answered only says so here, and nothing is taken back: whoever goes back a page, or
+    loads it again, answers nothing.
+    """
     oauth_request = from_query()
     try:
         visit = _visit(oauth_request)
@@ -64,15 +88,23 @@ def authorize() -> Answer:
 
 
 @pages.post("/oauth/authorize")
-@protected_by(SignedIn())
+@protected_by(Answering())
 def decide() -> Answer:
-    oauth_request = from_query()
+    try:
+        oauth_request = from_query()
+    except RequestUriSpent:
+        with transaction():
+            pushed.refuse_second_answer(request.args["request_uri"], client_id=request.args["client_id"])
+        raise
     answer = consent_page.answer()
     try:
         visit = _visit(oauth_request)
         if not answer.allows:
             raise AccessDeniedError(redirect_uri=visit.grant.redirect_uri)
         return _allow(visit, ticked=answer.ticked, mandate=consent_page.mandate(visit.plan, answer))
+    except AccessDeniedError as denial:
+        _spend_denied(oauth_request)
+        return _back_to_client(oauth_request, denial)
     except OAuth2Error as error:
         return _back_to_client(oauth_request, error)
     except (InvalidMandate, ShopsChanged) as refusal:
@@ -95,11 +127,27 @@ def _signed_in(grant: Code) -> SignedInMember:
     """The member, signed in as recently as the client wants; else the sign-in page, or `login_required`."""
     member = current_member()
     key = server().settings.secret_key
-    if member is None or sign_in_again.needed(grant.ask, auth_time=member.auth_time, key=key):
+    if (
+        member is None
+        or _is_another(member, grant)
+        or sign_in_again.needed(grant.ask, auth_time=member.auth_time, key=key)
+    ):
         if "none" in grant.ask.prompt:
             raise LoginRequiredError(redirect_uri=grant.redirect_uri)
         abort(redirect(sign_in_again.address(grant.ask, key=key), code=303))
     return member
+
+
+def _is_another(member: SignedInMember, grant: Code) -> bool:
+    """Whether it is not the member whom the client means (`id_token_hint`).
+
+    Raises `login_required` for one who signed in for this very request: asked again, they would never get out.
+    """
+    if grant.ask.member_id in (None, member.id):
+        return False
+    if sign_in_again.done(auth_time=member.auth_time, key=server().settings.secret_key):
+        raise LoginRequiredError(redirect_uri=grant.redirect_uri)
+    return True
 
 
 def _may_go_straight_through(visit: _Visit) -> bool:
@@ -111,10 +159,12 @@ def _may_go_straight_through(visit: _Visit) -> bool:
 def _allow(visit: _Visit, *, ticked: Collection[str], mandate: Mandate | None) -> Response:
     """Write what is allowed, and go back to the client with a code for exactly that."""
     new = consent.allowed(visit.plan, ticked=ticked)
+    family_id, client_id, pushed_as = new_id(), visit.client.id, visit.grant.request.pushed_as
     with transaction():
+        spent = pushed_as and pushed.spend(pushed_as, client_id=client_id, family_id=family_id)
         row = grants_service.allow(
             member_id=visit.member.id,
-            client_id=visit.client.id,
+            client_id=client_id,
             scopes=new,
             mandate=mandate,
             controls=server().controls,
@@ -122,11 +172,27 @@ def _allow(visit: _Visit, *, ticked: Collection[str], mandate: Mandate | None) -
         scopes = in_order({*visit.plan.before, *new}.intersection(row.scopes))
         if not consent.useful(scopes):
             raise AccessDeniedError(redirect_uri=visit.grant.redirect_uri)
-        approval = Approval(member_id=visit.member.id, grant_id=row.id, scopes=scopes, auth_time=visit.member.auth_time)
+        if spent:
+            pushed.became(spent, grant_id=row.id)
+        approval = Approval(
+            member_id=visit.member.id,
+            grant_id=row.id,
+            scopes=scopes,
+            auth_time=visit.member.auth_time,
+            session_id=visit.member.session_id,
+            family_id=family_id,
+        )
         response: Response = server().create_authorization_response(
             visit.grant.request, grant_user=approval, grant=visit.grant
         )
         return response
+
+
+def _spend_denied(oauth_request: OAuthRequest) -> None:
+    """A refusal is an answer too. Raises RequestUriReplayed where another was given meanwhile."""
+    if oauth_request.pushed_as is not None:
+        with transaction():
+            pushed.spend(oauth_request.pushed_as, client_id=oauth_request.client.id, family_id=None)
 
 
 def _back_to_client(oauth_request: OAuthRequest, error: OAuth2Error) -> Response:

@@ -52,6 +52,15 @@ class Mandate:
             until=None if until is None else date.fromisoformat(until),
         )
 
+    def within(self, other: Mandate) -> bool:
+        """Whether everything these limits allow, `other` allows too."""
+        return (
+            all(getattr(self, name) <= getattr(other, name) for name in CEILINGS)
+            and set(self.shops) <= set(other.shops)
+            and (other.monies is None or (self.monies is not None and set(self.monies) <= set(other.monies)))
+            and (other.until is None or (self.until is not None and self.until <= other.until))
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
@@ -84,10 +93,18 @@ class SpendControls(Protocol):
         """The issuer's monies: code to name, in their order on pages."""
         ...
 
+    def has_money(self, code: str) -> bool:
+        """Whether the issuer has a money of that code."""
+        ...
+
     def usage(self, grant_ids: Sequence[UUID]) -> dict[UUID, Usage]:
         """How much of each grant's mandate is used; grants that never could pay are left out."""
         ...
 
     def grant_changed(self, *, grant_id: UUID, mandate: Mandate | None) -> None:
         """Make the ledger hold the grant to `mandate`; None stops its payments. Runs in the caller's transaction."""
+        ...
+
+    def grants_ended(self, grant_ids: Sequence[UUID]) -> None:
+        """Stop the payments of all these grants, in one statement. Runs in the caller's transaction."""
         ...

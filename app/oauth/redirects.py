@@ -46,6 +46,11 @@ def belongs_to_one_program(uri: str) -> bool:
     return parts.scheme == "https" and parts.hostname not in ("localhost", "127.0.0.1")
 
 
+def all_at(uris: Iterable[str], url: str) -> bool:
+    """Whether each of these registered redirect URIs (and there is one) is at the origin of `url`."""
+    return {origin(uri) for uri in uris} == {origin(url)}
+
+
 def origin(uri: str) -> str:
     """The origin of a registered redirect URI as a CSP source: scheme and host, or a private scheme alone."""
     parts = urlsplit(uri)

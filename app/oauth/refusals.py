@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import psycopg
 import sqlalchemy.exc
+from authlib.oauth2 import OAuth2Error
 from flask import Blueprint, current_app, jsonify, request
 from werkzeug.exceptions import HTTPException, InternalServerError
 from werkzeug.wrappers import Response
@@ -17,7 +18,9 @@ from app.errors import TooManyRequests
 from app.oauth.errors import OAuthRefusal
 from app.web.locale import translate
 
-ADDRESSES = frozenset({"/oauth/token", "/oauth/revoke", "/oauth/introspect", "/oauth/device_authorization"})
+ADDRESSES = frozenset(
+    {"/oauth/par", "/oauth/token", "/oauth/revoke", "/oauth/introspect", "/oauth/device_authorization"}
+)
 _LATER = "temporarily_unavailable"
 _SENTENCES = {405: "method_not_allowed", 413: "too_large", 500: "internal_error"}
 _DATABASE_BACK_IN_S = 1
@@ -26,6 +29,7 @@ _DATABASE_BACK_IN_S = 1
 def answer_for(blueprint: Blueprint) -> None:
     """Answer so for everything that goes wrong in a view of `blueprint`."""
     blueprint.register_error_handler(OAuthRefusal, _refused)
+    blueprint.register_error_handler(OAuth2Error, _not_in_order)
     blueprint.register_error_handler(TooManyRequests, _too_many)
     blueprint.register_error_handler(psycopg.OperationalError, _database_away)
     blueprint.register_error_handler(sqlalchemy.exc.OperationalError, _database_away)
@@ -41,6 +45,17 @@ def wrong_method(error: HTTPException) -> Response:
 def _refused(refusal: OAuthRefusal) -> Response:
     response = _answer(refusal.code, said=refusal.sentence or refusal.code, status=refusal.status, **refusal.detail)
     response.headers.update(refusal.headers)
+    return response
+
+
+def _not_in_order(error: OAuth2Error) -> Response:
+    """What the authorization endpoint would send back to the client, whose description is in ASCII already."""
+    response = jsonify(
+        error=error.error,
+        error_description=error.description or translate(f"error.{error.error}", locale="en"),
+        error_uri=_documented(error.error),
+    )
+    response.status_code = 400
     return response
 
 
@@ -74,7 +89,11 @@ def _answer(error: str, *, said: str, status: int, **detail: object) -> Response
     response = jsonify(
         error=error,
         error_description=translate(f"error.{said}", locale="en", **detail),
-        error_uri=f"{current_app.config['KUMIAI_ISSUER_URL']}/docs/errors/{said}",
+        error_uri=_documented(said),
     )
     response.status_code = status
     return response
+
+
+def _documented(code: str) -> str:
+    return f"{current_app.config['KUMIAI_ISSUER_URL']}/docs/errors/{code}"

@@ -14,12 +14,13 @@ from authlib.oauth2 import OAuth2Error
 from flask import current_app
 from werkzeug.wrappers import Response
 
-from app.oauth import client_auth, dpop
+from app.oauth import client_auth, dpop, protected_resource
 from app.oauth.authorization_request import AuthorizationRules
 from app.oauth.clients import Client, find_client
 from app.oauth.errors import (
     InvalidAuthorizationDetails,
     InvalidRequest,
+    InvalidTarget,
     RedirectMismatch,
     UnknownClient,
     UnsupportedGrantType,
@@ -94,6 +95,9 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib ships no typ
             raise InvalidAuthorizationDetails(problem="they belong in the authorization request")
         if grant_type not in self.grant_types:
             raise UnsupportedGrantType
+        resources = request.payload.datalist.get("resource", [])
+        if not protected_resource.is_ours(resources, issuer_url=self.settings.issuer_url):  # RFC 8707 section 2.2
+            raise InvalidTarget
         return super().get_token_grant(request)
 
     def save_token(self, token: dict[str, Any], request: OAuthRequest) -> None:

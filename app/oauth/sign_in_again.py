@@ -1,4 +1,4 @@
-"""`prompt=login` and `max_age`: whether the member must sign in again for this very request.
+"""`prompt=login`, `max_age` and `id_token_hint`: whether the member must sign in again for this very request.
 
 The wish is met by a sign-in after it was made. When it was made is noted, signed, in the address the member comes
 back to, since the web process keeps nothing; the note is bound to the rest of the request.
@@ -23,12 +23,17 @@ _ASKED_BY_PROMPT = frozenset({"login", "select_account"})
 
 def needed(ask: Ask, *, auth_time: datetime, key: bytes) -> bool:
     """Whether a sign-in of `auth_time` is too old for what the client asks (OpenID Connect Core 3.1.2.1)."""
-    asked_at = _asked_at(key)
-    if asked_at is not None and auth_time >= asked_at:
+    if done(auth_time=auth_time, key=key):
         return False
     if ask.prompt & _ASKED_BY_PROMPT:
         return True
     return ask.max_age_s is not None and clock.now() - auth_time > timedelta(seconds=ask.max_age_s)
+
+
+def done(*, auth_time: datetime, key: bytes) -> bool:
+    """Whether the sign-in of `auth_time` is the one that this very request caused."""
+    asked_at = _asked_at(key)
+    return asked_at is not None and auth_time >= asked_at
 
 
 def address(ask: Ask, *, key: bytes) -> str:
@@ -37,10 +42,10 @@ def address(ask: Ask, *, key: bytes) -> str:
     A member who was signed out needs the note too: the sign-in they come back from is the one the client asks for.
     """
     query = _query_without_note()
-    if ask.prompt & _ASKED_BY_PROMPT or ask.max_age_s is not None:
+    if ask.prompt & _ASKED_BY_PROMPT or ask.max_age_s is not None or ask.member_id is not None:
         note = _serializer(key).dumps([_request_hash(), clock.now().timestamp()])
         query += f"&{urlencode({NOTE: note})}"
-    return url_for("member.login", next=f"{request.path}?{query}")
+    return url_for("member.login", next=f"{request.path}?{query}", login_hint=ask.login_hint)
 
 
 def _asked_at(key: bytes) -> datetime | None:

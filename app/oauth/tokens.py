@@ -50,6 +50,7 @@ class Issued:
     expires_in_s: int
     scopes: tuple[str, ...]
     refresh_token: str | None = None
+    grant_id: UUID | None = None
     authorization_details: tuple[dict[str, Any], ...] = ()
     bound: bool = False
     """To a DPoP key."""
@@ -64,6 +65,8 @@ class Issued:
         }
         if self.refresh_token is not None:
             answer["refresh_token"] = self.refresh_token
+        if self.grant_id is not None:  # Grant Management for OAuth 2.0: by it the client finds /oauth/grants/{id}
+            answer["grant_id"] = str(self.grant_id)
         if self.authorization_details:
             answer["authorization_details"] = list(self.authorization_details)
         return answer
@@ -261,6 +264,7 @@ def _issued(
         refresh_token=refresh,
         expires_in_s=expires_in_s,
         scopes=scopes,
+        grant_id=grant.id,
         authorization_details=(payment_detail(mandate, controls=controls),) if mandate else (),
     )
 

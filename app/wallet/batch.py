@@ -21,17 +21,23 @@ from app.wallet.writing import write
 Batch = Sequence[tuple[UUID, Posting]]
 
 
-def post_batch(connection: Connection, *, issuer_id: UUID, monies: Monies, batch: Batch) -> list[Outcome]:
+def post_batch(
+    connection: Connection, *, issuer_id: UUID, time_zone: str, monies: Monies, batch: Batch
+) -> list[Outcome]:
     """Lock, decide, write and commit one batch. Returns one outcome per posting. Raises psycopg.Error, unwritten.
+
+    Days and months begin in `time_zone`.
 
     A failed COMMIT leaves open whether it was written; the same batch again finds out, since requests that were
     written answer from their rows.
     """
     with connection.pipeline():
         connection.execute("BEGIN")
-        books = Reader(connection, issuer_id=issuer_id, monies=monies).read([posting for _, posting in batch])
+        books = Reader(connection, issuer_id=issuer_id, time_zone=time_zone, monies=monies).read(
+            [posting for _, posting in batch]
+        )
         decision = decide(books, batch)
-        head = write(connection, issuer_id=issuer_id, batch=batch, decision=decision)
+        head = write(connection, issuer_id=issuer_id, time_zone=time_zone, batch=batch, decision=decision)
         connection.execute("COMMIT")
     return _outcomes(decision, head.fetchone() if head else None)
 

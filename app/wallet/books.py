@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import date
 from uuid import UUID
 
 from app.wallet.postings import Outcome, Posting
@@ -16,8 +17,26 @@ class Control:
     kind: str
     status: str
     max_per_payment_yen: int | None
+    max_per_day_yen: int | None
+    max_per_month_yen: int | None
+    valid_until: date | None
     monies: frozenset[str] | None
     shops: frozenset[UUID] | None
+    spent_on: date | None
+    """The day its sums are of."""
+    spent_day_yen: int
+    spent_month_yen: int
+
+    @property
+    def counts(self) -> bool:
+        """Whether what is paid under it is added up: for its ceilings, and of a grant for the member to see."""
+        return self.kind == "grant" or self.max_per_day_yen is not None or self.max_per_month_yen is not None
+
+    def spent_yen(self, today: date) -> tuple[int, int]:
+        """What was paid under it today and this month."""
+        if self.spent_on is None or (self.spent_on.year, self.spent_on.month) != (today.year, today.month):
+            return 0, 0
+        return (self.spent_day_yen if self.spent_on == today else 0), self.spent_month_yen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +96,8 @@ class Original:
 class Books:
     """Everything a batch may look at. What is missing here does not exist."""
 
+    today: date
+    """The issuer's day, by the database's clock."""
     requests: dict[tuple[str, str], PastRequest] = field(default_factory=dict)
     controls: dict[UUID, Control] = field(default_factory=dict)
     wallets: dict[tuple[UUID, str], WalletState] = field(default_factory=dict)
@@ -147,3 +168,5 @@ class Decision:
     accounts: tuple[AccountChange, ...]
     wallets: dict[UUID, int]
     """Wallet id to total_yen."""
+    spent: dict[UUID, int]
+    """Spend control id to the yen this batch adds to its sums."""

@@ -20,7 +20,8 @@ def ledger() -> None:
 def verify() -> None:
     """Recompute every balance from the transfers; exit status 1 and the first difference where one is wrong."""
     began = time.monotonic()
-    extent, differences = verification.verify(Settings.from_env(development_environment()).database_url)
+    settings = Settings.from_env(development_environment())
+    extent, differences = verification.verify(settings.database_url, time_zone=settings.time_zone)
     took_s = time.monotonic() - began
     click.echo(
         f"{extent.transactions:,} transactions, {extent.transfers:,} transfers, {extent.accounts:,} accounts "

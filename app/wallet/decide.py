@@ -6,7 +6,7 @@ changes nothing and the next goes on. The database holds the same rules a second
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from app.wallet.books import (
     AccountChange,
     AccountState,
     Books,
+    Control,
     Decision,
     NewTransaction,
     NewTransfer,
@@ -34,6 +35,14 @@ _STATUS_REFUSAL = {
     ("grant", "lost"): "mandate_exceeded",
 }
 
+_OVER_CARD = {"payment": "payment_limit_exceeded", "day": "daily_limit_exceeded", "month": "monthly_limit_exceeded"}
+_OVER = {
+    "card": {**_OVER_CARD, "until": "card_expired"},
+    "terminal": {**_OVER_CARD, "until": "terminal_revoked"},
+    "grant": dict.fromkeys(("payment", "day", "month", "until"), "mandate_exceeded"),
+}
+"""What is said where a limit of a control is exceeded: a card and a terminal have a code for each, a grant has one."""
+
 
 class _Refusal(Exception):
     """Ends the judging of one posting."""
@@ -50,6 +59,7 @@ class _Draft:
         self.accounts: dict[int, AccountChange] = {}
         self.wallets: dict[UUID, int] = {}
         self.refunded: set[UUID] = set()
+        self.spent: dict[UUID, int] = {}
 
     def posted_yen(self, account: AccountState) -> int:
         assert account.posted_yen is not None, "nothing is judged by a balance that was not read under its lock"
@@ -58,6 +68,17 @@ class _Draft:
 
     def total_yen(self, wallet: WalletState) -> int:
         return self.wallets.get(wallet.id, wallet.total_yen)
+
+    def spent_yen(self, control: Control) -> tuple[int, int]:
+        """What was paid under a control today and this month."""
+        day_yen, month_yen = control.spent_yen(self.books.today)
+        added_yen = self.spent.get(control.id, 0)
+        return day_yen + added_yen, month_yen + added_yen
+
+    def spend(self, control_ids: Iterable[UUID], amount_yen: int) -> None:
+        for control_id in control_ids:
+            if self.books.controls[control_id].counts:
+                self.spent[control_id] = self.spent.get(control_id, 0) + amount_yen
 
     def move(self, *, debit: AccountState, credit: AccountState, amount_yen: int) -> NewTransfer:
         assert debit.money_id == credit.money_id, "value never changes its money inside a transfer"
@@ -105,7 +126,9 @@ def decide(books: Books, batch: Sequence[tuple[UUID, Posting]]) -> Decision:
             rulings.append(_judge(draft, index, transaction_id, posting))
         except _Refusal as refusal:
             rulings.append(refusal.refused)
-    return Decision(rulings=tuple(rulings), accounts=tuple(draft.accounts.values()), wallets=draft.wallets)
+    return Decision(
+        rulings=tuple(rulings), accounts=tuple(draft.accounts.values()), wallets=draft.wallets, spent=draft.spent
+    )
 
 
 def _repeated(
@@ -142,7 +165,7 @@ def _judge(draft: _Draft, index: int, transaction_id: UUID, posting: Posting) ->
 
 def _payment(draft: _Draft, index: int, transaction_id: UUID, payment: Payment) -> NewTransaction:
     _check_amount(payment.amount_yen)
-    _check_controls(draft.books, payment)
+    _check_controls(draft, payment)
     takings = _takings(draft.books, payment.shop_id, payment.money)
     wallet = _spendable_wallet(draft.books, payment.member_id, payment.money)
     balance_yen = draft.total_yen(wallet)
@@ -156,6 +179,7 @@ def _payment(draft: _Draft, index: int, transaction_id: UUID, payment: Payment) 
             transfers.append(draft.move(debit=lot, credit=takings, amount_yen=part_yen))
             missing_yen -= part_yen
     assert missing_yen == 0, "a wallet's total is the sum of its lots"
+    draft.spend(payment.controls, payment.amount_yen)
     return NewTransaction(
         index=index,
         id=transaction_id,
@@ -232,21 +256,40 @@ def _check_amount(amount_yen: int) -> None:
         raise _Refusal("invalid_amount", max_yen=MAX_AMOUNT_YEN)
 
 
-def _check_controls(books: Books, payment: Payment) -> None:
-    """Every named control must exist, be active, and allow this money, this shop and this amount."""
+def _check_controls(draft: _Draft, payment: Payment) -> None:
+    """Every named control must exist, be active, and allow this money, this shop, this day and this amount."""
     for control_id in payment.controls:
-        control = books.controls.get(control_id)
+        control = draft.books.controls.get(control_id)
         if control is None:
             raise _Refusal("mandate_exceeded", limit="unknown")
         if control.status != "active":
             raise _Refusal(_STATUS_REFUSAL[control.kind, control.status])
-        over = "mandate_exceeded" if control.kind == "grant" else "payment_limit_exceeded"
+        if control.valid_until is not None and draft.books.today > control.valid_until:
+            raise _Refusal(_OVER[control.kind]["until"], limit="until", until=control.valid_until.isoformat())
+        over = _OVER[control.kind]["payment"]
         if control.shops is not None and payment.shop_id not in control.shops:
             raise _Refusal(over, limit="shops")
         if control.monies is not None and payment.money not in control.monies:
             raise _Refusal(over, limit="monies")
         if control.max_per_payment_yen is not None and payment.amount_yen > control.max_per_payment_yen:
             raise _Refusal(over, limit="max_per_payment_yen", max_yen=control.max_per_payment_yen)
+        _check_sums(draft, control, payment.amount_yen)
+
+
+def _check_sums(draft: _Draft, control: Control, amount_yen: int) -> None:
+    """The ceilings for a day and a month. A refund gives nothing back of them."""
+    day_yen, month_yen = draft.spent_yen(control)
+    for period, max_yen, spent_yen in (
+        ("day", control.max_per_day_yen, day_yen),
+        ("month", control.max_per_month_yen, month_yen),
+    ):
+        if max_yen is not None and spent_yen + amount_yen > max_yen:
+            raise _Refusal(
+                _OVER[control.kind][period],
+                limit=f"max_per_{period}_yen",
+                max_yen=max_yen,
+                left_yen=max(0, max_yen - spent_yen),
+            )
 
 
 def _takings(books: Books, shop_id: UUID, money: str) -> AccountState:

@@ -10,6 +10,8 @@ HIT_HEADER = "Idempotency-Hit"
 STATUS_OF = {
     "insufficient_balance": 422,
     "payment_limit_exceeded": 422,
+    "daily_limit_exceeded": 422,
+    "monthly_limit_exceeded": 422,
     "mandate_exceeded": 403,
     "wallet_suspended": 403,
     "wallet_closed": 403,

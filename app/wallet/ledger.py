@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app import db
+from app.issuer import issuer_zone
 from app.wallet.poster import Poster
 from app.wallet.postings import Outcome, Posting
 
@@ -50,6 +51,6 @@ def _poster(database_url: str) -> Poster:
     poster = _posters.get(database_url)
     if poster is None:
         with _making:
-            poster = _posters.get(database_url) or Poster(database_url)
+            poster = _posters.get(database_url) or Poster(database_url, time_zone=issuer_zone().key)
             _posters[database_url] = poster
     return poster

@@ -53,16 +53,17 @@ class Monies:
 class Reader:
     """What one batch touches, locked and read."""
 
-    def __init__(self, connection: Connection, *, issuer_id: UUID, monies: Monies) -> None:
+    def __init__(self, connection: Connection, *, issuer_id: UUID, time_zone: str, monies: Monies) -> None:
         self.connection = connection
         self.issuer_id = issuer_id
+        self.time_zone = time_zone
         self.monies = monies
 
     def read(self, postings: Sequence[Posting]) -> Books:
         refunds = [p.transaction_id for p in postings if isinstance(p, Refund)]
         originals, past_transfers, refunded = self._originals(refunds) if refunds else ([], [], [])
         parameters = self._keys(postings, originals)
-        controls, wallets, accounts, lots, shops, requests = self._rows(
+        controls, wallets, accounts, lots, shops, requests, [[today]] = self._rows(
             parameters,
             sql.LOCK_CONTROLS,
             sql.LOCK_WALLETS,
@@ -70,8 +71,9 @@ class Reader:
             sql.LOTS,
             sql.SHOPS,
             sql.REQUESTS,
+            sql.TODAY,
         )
-        books = Books(shops=dict(shops))
+        books = Books(today=today, shops=dict(shops))
         by_id = self._accounts(books, accounts)
         self._wallets(books, wallets, lots, by_id)
         for row in controls:
@@ -113,6 +115,7 @@ class Reader:
                 takings.add((shop_id, money_id))
         return {
             "issuer": self.issuer_id,
+            "zone": self.time_zone,
             "controls": list(controls),
             "wallets": document({"member_id": str(m), "money_id": i} for m, i in wallets),
             "takings": document({"shop_id": str(s), "money_id": i} for s, i in takings),
@@ -189,12 +192,19 @@ class Reader:
 
 
 def _control(row: Any) -> Control:
-    control_id, kind, status, max_per_payment_yen, monies, shops = row
+    control_id, kind, status, payment_yen, day_yen, month_yen, valid_until, monies, shops, *spent = row
+    spent_on, spent_day_yen, spent_month_yen = spent
     return Control(
         id=control_id,
         kind=kind,
         status=status,
-        max_per_payment_yen=max_per_payment_yen,
+        max_per_payment_yen=payment_yen,
+        max_per_day_yen=day_yen,
+        max_per_month_yen=month_yen,
+        valid_until=valid_until,
         monies=None if monies is None else frozenset(monies),
         shops=None if shops is None else frozenset(shops),
+        spent_on=spent_on,
+        spent_day_yen=spent_day_yen,
+        spent_month_yen=spent_month_yen,
     )

@@ -22,6 +22,7 @@ import psycopg
 
 from app.db import ENDS_WITH_ITS_HOST
 from app.ids import new_id
+from app.settings import Settings
 from app.wallet.batch import post_batch
 from app.wallet.errors import OutcomeUnknown, RequestInProgress, TemporarilyUnavailable
 from app.wallet.locking import Connection, Monies
@@ -75,10 +76,16 @@ class _Waiting:
 
 
 class Poster:
-    """The ledger's writer in this process. `post` may be called from any thread."""
+    """The ledger's writer in this process. `post` may be called from any thread.
 
-    def __init__(self, database_url: str, *, options: str = CONNECTION_OPTIONS) -> None:
+    Days and months of its ceilings begin in `time_zone`, the issuer's.
+    """
+
+    def __init__(
+        self, database_url: str, *, time_zone: str = Settings.time_zone, options: str = CONNECTION_OPTIONS
+    ) -> None:
         self._database_url = database_url
+        self._time_zone = time_zone
         self._options = options
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._undecided: Counter[tuple[str, str]] = Counter()
@@ -196,7 +203,9 @@ class Poster:
         assert self._issuer_id is not None
         assert self._monies is not None
         postings = [(waiting.transaction_id, waiting.posting) for waiting in batch]
-        return post_batch(connection, issuer_id=self._issuer_id, monies=self._monies, batch=postings)
+        return post_batch(
+            connection, issuer_id=self._issuer_id, time_zone=self._time_zone, monies=self._monies, batch=postings
+        )
 
     def _connect(self) -> Connection:
         if self._connection is None:

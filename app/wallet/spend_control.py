@@ -79,6 +79,10 @@ class GrantControls:
         """The issuer's monies: code to name, in their order on pages."""
         return {money.code: money.view(locale)["name"] for money in directory.monies()}
 
+    def has_money(self, code: str) -> bool:
+        """Whether the issuer has a money of that code."""
+        return directory.money(code) is not None
+
     def usage(self, grant_ids: Sequence[UUID]) -> dict[UUID, Usage]:
         """How much of each grant's mandate is used; grants that never could pay are left out."""
         columns = (SpendControl.id, SpendControl.spent_on, SpendControl.spent_day_yen, SpendControl.spent_month_yen)
@@ -110,3 +114,7 @@ class GrantControls:
             monies=mandate.monies,
             shops=mandate.shops,
         )
+
+    def grants_ended(self, grant_ids: Sequence[UUID]) -> None:
+        """Let none of these grants spend any more."""
+        session().execute(update(SpendControl).where(SpendControl.id.in_(grant_ids)).values(status="revoked"))

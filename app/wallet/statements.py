@@ -42,7 +42,8 @@ SELECT reverses, sum(amount_yen)::bigint
 """
 
 LOCK_CONTROLS = """
-SELECT id, kind, status, max_per_payment_yen, monies, shops
+SELECT id, kind, status, max_per_payment_yen, max_per_day_yen, max_per_month_yen, valid_until, monies, shops,
+       spent_on, spent_day_yen, spent_month_yen
   FROM spend_control
  WHERE id = ANY(%(controls)s::uuid[])
  ORDER BY id
@@ -94,6 +95,13 @@ SELECT a.wallet_id, a.id, a.money_id, a.posted_yen
  ORDER BY a.wallet_id, a.expires_on NULLS LAST
 """
 
+# The database's clock, since web processes do not agree on a midnight; and never before what has been written.
+TODAY = """
+SELECT (greatest(clock_timestamp(), created_at) AT TIME ZONE %(zone)s)::date
+  FROM issuer_head
+ WHERE issuer_id = %(issuer)s
+"""
+
 SHOPS = "SELECT id, status FROM shop WHERE id = ANY(%(shops)s::uuid[])"
 
 REQUESTS = """
@@ -105,6 +113,10 @@ SELECT r.requester, r.request_id, r.params_hash, r.refusal, r.answer,
 """
 
 # --- write: what is locked only now, then one statement in which every table has its own part ---
+#
+# The day of a control's sums is that of the head's instant, which is the transactions' `created_at`: so they are
+# exactly what the transactions of that day and month add up to. Where midnight passes between the decision and here,
+# the batch was judged by the day that ends, which leaves less.
 
 LOCK_ACCOUNTS_TO_WRITE = "SELECT id FROM account WHERE id = ANY(%(late)s::bigint[]) ORDER BY id FOR NO KEY UPDATE"
 
@@ -150,6 +162,16 @@ WITH head AS (
        SET total_yen = r.total_yen
       FROM json_to_recordset(%(totals)s::json) AS r(id uuid, total_yen bigint)
      WHERE w.id = r.id
+), day AS (
+    SELECT d AS this, date_trunc('month', d::timestamp)::date AS month_begin
+      FROM (SELECT (created_at AT TIME ZONE %(zone)s)::date AS d FROM head) AS head
+), changed_control AS (
+    UPDATE spend_control c
+       SET spent_on = day.this,
+           spent_day_yen = r.added_yen + CASE WHEN c.spent_on = day.this THEN c.spent_day_yen ELSE 0 END,
+           spent_month_yen = r.added_yen + CASE WHEN c.spent_on >= day.month_begin THEN c.spent_month_yen ELSE 0 END
+      FROM json_to_recordset(%(spent)s::json) AS r(id uuid, added_yen bigint) CROSS JOIN day
+     WHERE c.id = r.id
 ), new_request AS (
     INSERT INTO request (requester, request_id, issuer_id, member_id, params_hash, transaction_id, refusal, answer)
     SELECT r.requester, r.request_id, %(issuer)s, r.member_id, decode(r.params_hash, 'hex'), r.transaction_id,

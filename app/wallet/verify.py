@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import psycopg
 
+from app.settings import Settings
+
 _CHECKS = {
     "an account's sum is not what its transfers add up to": """
         WITH moved AS (
@@ -78,6 +80,28 @@ _CHECKS = {
         SELECT 'transaction ' || o.id || ': paid ' || o.amount_yen || ', refunded ' || sum(r.amount_yen)
           FROM transaction r JOIN transaction o ON o.id = r.reverses
          GROUP BY o.id HAVING sum(r.amount_yen) > o.amount_yen LIMIT 1""",
+    "a grant's sums of this day and month are not what was paid under it": """
+        WITH day AS (
+            SELECT (greatest(clock_timestamp(), max(created_at)) AT TIME ZONE %(zone)s)::date AS this FROM issuer_head
+        ), month AS (
+            SELECT date_trunc('month', this::timestamp)::date AS begin FROM day
+        ), paid AS (
+            SELECT grant_id, sum(amount_yen) AS month_yen,
+                   coalesce(sum(amount_yen) FILTER (WHERE created_at >= this::timestamp AT TIME ZONE %(zone)s), 0)
+                       AS day_yen
+              FROM transaction, day, month
+             WHERE kind = 'payment' AND grant_id IS NOT NULL AND created_at >= begin::timestamp AT TIME ZONE %(zone)s
+             GROUP BY grant_id
+        ), said AS (
+            SELECT id, CASE WHEN spent_on = this THEN spent_day_yen ELSE 0 END AS day_yen,
+                   CASE WHEN spent_on >= begin THEN spent_month_yen ELSE 0 END AS month_yen
+              FROM spend_control, day, month WHERE kind = 'grant'
+        )
+        SELECT 'grant ' || s.id || ': ' || s.day_yen || ' and ' || s.month_yen || ', payments say '
+               || coalesce(p.day_yen, 0) || ' and ' || coalesce(p.month_yen, 0)
+          FROM said s LEFT JOIN paid p ON p.grant_id = s.id
+         WHERE (s.day_yen, s.month_yen) <> (coalesce(p.day_yen, 0), coalesce(p.month_yen, 0))
+         ORDER BY s.id LIMIT 1""",
 }
 
 _COUNTS = "SELECT (SELECT count(*) FROM transaction), (SELECT count(*) FROM transfer), (SELECT count(*) FROM account)"
@@ -100,17 +124,20 @@ class Extent:
     accounts: int
 
 
-def verify(database_url: str) -> tuple[Extent, list[Difference]]:
-    """Check the whole ledger in one snapshot. Returns its extent and the first difference of each failed check."""
+def verify(database_url: str, *, time_zone: str = Settings.time_zone) -> tuple[Extent, list[Difference]]:
+    """Check the whole ledger in one snapshot. Returns its extent and the first difference of each failed check.
+
+    Days and months begin in `time_zone`, the issuer's.
+    """
     with psycopg.connect(database_url) as connection:
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         counts = connection.execute(_COUNTS).fetchone()
         assert counts is not None
-        return Extent(*counts), list(_differences(connection))
+        return Extent(*counts), list(_differences(connection, time_zone))
 
 
-def _differences(connection: psycopg.Connection) -> Iterator[Difference]:
+def _differences(connection: psycopg.Connection, time_zone: str) -> Iterator[Difference]:
     for check, query in _CHECKS.items():
-        row = connection.execute(query).fetchone()
+        row = connection.execute(query, {"zone": time_zone}).fetchone()
         if row is not None:
             yield Difference(check=check, where=row[0])

@@ -19,6 +19,7 @@ def write(
     connection: psycopg.Connection[tuple[Any, ...]],
     *,
     issuer_id: UUID,
+    time_zone: str,
     batch: Sequence[tuple[UUID, Posting]],
     decision: Decision,
 ) -> psycopg.Cursor[tuple[Any, ...]] | None:
@@ -35,11 +36,13 @@ def write(
         connection.execute(sql.LOCK_ACCOUNTS_TO_WRITE, {"late": late}, prepare=True)
     parameters = {
         "issuer": issuer_id,
+        "zone": time_zone,
         "count": len(moved),
         "transactions": document(_transaction_row(n, new) for n, new in enumerate(moved, 1)),
         "transfers": document(_transfer_rows(moved)),
         "accounts": document(_account_row(change) for change in decision.accounts),
         "totals": document({"id": str(i), "total_yen": yen} for i, yen in decision.wallets.items()),
+        "spent": document({"id": str(i), "added_yen": yen} for i, yen in decision.spent.items()),
         "requests": document(requests),
     }
     return connection.execute(sql.WRITE, parameters, prepare=True)

@@ -1,5 +1,7 @@
 """The whole authorization server: PAR, DPoP, devices, registration, logout, key rotation, ceilings per day and month."""
 
+import os
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
@@ -49,28 +51,74 @@ WIDENED = {
 }
 """Rules that admit more than before: as they were, as they are."""
 
-CREDENTIAL_RULE_BEFORE = "(secret_hash IS NULL) = (profile IN ('native', 'spa'))"
+_SUMS_GUARD = """
+CREATE FUNCTION spent_sums_are_wrong() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'what was spent under control % neither shrinks nor passes its ceiling', OLD.id
+        USING ERRCODE = 'check_violation';
+END $$;
 
-
-CEILINGS_FOR_LIVING_MANDATES = """
-WITH before AS (
-    SELECT given.id, (given.mandate ->> 'max_per_payment_yen')::bigint AS yen,
-           issuer.default_max_per_day_yen AS day_yen, issuer.default_max_per_month_yen AS month_yen
-      FROM oauth_grant AS given, issuer
-     WHERE given.mandate IS NOT NULL
-), limited AS (
-    UPDATE spend_control
-       SET max_per_day_yen = greatest(yen, day_yen), max_per_month_yen = greatest(yen, day_yen, month_yen)
-      FROM before
-     WHERE spend_control.id = before.id
-)
-UPDATE oauth_grant
-   SET mandate = mandate - 'type' || jsonb_build_object(
-           'max_per_day_yen', greatest(yen, day_yen), 'max_per_month_yen', greatest(yen, day_yen, month_yen))
-  FROM before
- WHERE oauth_grant.id = before.id
+CREATE TRIGGER spent_sums_hold BEFORE UPDATE OF spent_on, spent_day_yen, spent_month_yen ON spend_control
+    FOR EACH ROW WHEN (
+        (OLD.spent_on IS NOT NULL AND (NEW.spent_on IS NULL OR NEW.spent_on < OLD.spent_on))
+        OR (NEW.spent_on = OLD.spent_on AND NEW.spent_day_yen < OLD.spent_day_yen)
+        OR (date_trunc('month', NEW.spent_on::timestamp) = date_trunc('month', OLD.spent_on::timestamp)
+            AND NEW.spent_month_yen < OLD.spent_month_yen)
+        OR NEW.spent_day_yen > NEW.max_per_day_yen
+        OR NEW.spent_month_yen > NEW.max_per_month_yen
+    ) EXECUTE FUNCTION spent_sums_are_wrong();
 """
-"""What was given before there were ceilings per day and month gets the issuer's."""
+"""The rule of `decide` a second time. Its condition is the trigger's, so that a good row calls no function.
+
+A ceiling may be set below what was spent already: that updates none of these columns. Then no payment adds to them
+until the day or month is over.
+"""
+
+_MANDATES = """
+UPDATE oauth_grant g
+   SET mandate = g.mandate - 'type'
+       || jsonb_build_object(
+              'max_per_day_yen', greatest(i.default_max_per_day_yen, (g.mandate->>'max_per_payment_yen')::int),
+              'max_per_month_yen', greatest(i.default_max_per_month_yen, (g.mandate->>'max_per_payment_yen')::int))
+  FROM issuer i
+ WHERE i.id = g.issuer_id AND g.mandate IS NOT NULL;
+
+UPDATE spend_control c
+   SET max_per_day_yen = (g.mandate->>'max_per_day_yen')::bigint,
+       max_per_month_yen = (g.mandate->>'max_per_month_yen')::bigint
+  FROM oauth_grant g
+ WHERE g.id = c.id AND g.mandate IS NOT NULL;
+"""
+"""Permissions of before get the issuer's ceilings for a day and a month: never more than what was allowed."""
+
+_SPENT_SO_FAR = """
+UPDATE spend_control c
+   SET spent_on = paid.day, spent_day_yen = paid.day_yen, spent_month_yen = paid.month_yen
+  FROM (
+        SELECT grant_id, last.day,
+               sum(amount_yen) FILTER (WHERE t.day = last.day) AS day_yen,
+               sum(amount_yen) FILTER (WHERE t.day >= date_trunc('month', last.day::timestamp)) AS month_yen
+          FROM (SELECT grant_id, amount_yen, (created_at AT TIME ZONE :zone)::date AS day
+                  FROM transaction WHERE kind = 'payment' AND grant_id IS NOT NULL) AS t
+          JOIN (SELECT grant_id, max((created_at AT TIME ZONE :zone)::date) AS day
+                  FROM transaction WHERE kind = 'payment' AND grant_id IS NOT NULL GROUP BY grant_id) AS last
+         USING (grant_id)
+         GROUP BY grant_id, last.day
+       ) AS paid
+ WHERE paid.grant_id = c.id
+"""
+
+MANDATE_COLUMN = {"existing_type": postgresql.JSONB(), "existing_nullable": True}
+MANDATE_WAS = "RFC 9396 authorization detail of type payment, as granted (perhaps lowered)"
+MANDATE_IS = "the limits of payment, as granted (perhaps lowered): app/oauth/ports.py"
+
+_MANDATES_BEFORE = """
+UPDATE oauth_grant
+   SET mandate = mandate - '{max_per_day_yen,max_per_month_yen,monies,until}'::text[] || '{"type": "payment"}'
+ WHERE mandate IS NOT NULL
+"""
+
+CREDENTIAL_RULE_BEFORE = "(secret_hash IS NULL) = (profile IN ('native', 'spa'))"
 
 
 def upgrade() -> None:
@@ -287,15 +335,11 @@ def upgrade() -> None:
     )
     op.add_column("spend_control", sa.Column("spent_day_yen", sa.BigInteger(), server_default="0", nullable=False))
     op.add_column("spend_control", sa.Column("spent_month_yen", sa.BigInteger(), server_default="0", nullable=False))
-    op.alter_column(
-        "oauth_grant",
-        "mandate",
-        existing_type=postgresql.JSONB(),
-        existing_nullable=True,
-        comment="the limits of payment, as granted (perhaps lowered): app/oauth/ports.py",
-        existing_comment="RFC 9396 authorization detail of type payment, as granted (perhaps lowered)",
-    )
-    op.execute(CEILINGS_FOR_LIVING_MANDATES)
+    op.alter_column("oauth_grant", "mandate", comment=MANDATE_IS, existing_comment=MANDATE_WAS, **MANDATE_COLUMN)
+    op.execute(_MANDATES)
+    zone = os.environ.get("KUMIAI_TIME_ZONE", "Asia/Tokyo")
+    op.get_bind().execute(sa.text(_SPENT_SO_FAR), {"zone": zone})
+    op.execute(_SUMS_GUARD)
     op.drop_constraint(op.f("ck_oauth_client_secret_unless_public"), "oauth_client")
     for table, rules in CHECKS.items():
         for name, rule in rules.items():
@@ -314,18 +358,10 @@ def downgrade() -> None:
         for name in rules:
             op.drop_constraint(op.f(f"ck_{table}_{name}"), table)
     op.create_check_constraint(op.f("ck_oauth_client_secret_unless_public"), "oauth_client", CREDENTIAL_RULE_BEFORE)
-    op.execute(
-        "UPDATE oauth_grant SET mandate = mandate - '{max_per_day_yen,max_per_month_yen}'::text[]"
-        ' || \'{"type": "payment"}\' WHERE mandate IS NOT NULL'
-    )
-    op.alter_column(
-        "oauth_grant",
-        "mandate",
-        existing_type=postgresql.JSONB(),
-        existing_nullable=True,
-        comment="RFC 9396 authorization detail of type payment, as granted (perhaps lowered)",
-        existing_comment="the limits of payment, as granted (perhaps lowered): app/oauth/ports.py",
-    )
+    op.execute(_MANDATES_BEFORE)
+    op.alter_column("oauth_grant", "mandate", comment=MANDATE_WAS, existing_comment=MANDATE_IS, **MANDATE_COLUMN)
+    op.execute("DROP TRIGGER spent_sums_hold ON spend_control")
+    op.execute("DROP FUNCTION spent_sums_are_wrong()")
     op.drop_column("spend_control", "spent_month_yen")
     op.drop_column("spend_control", "spent_day_yen")
     op.drop_column("spend_control", "spent_on")

@@ -79,8 +79,10 @@ def test_rooms_stay_small() -> None:
 EXAMPLES = {
     "code": "not_found",
     "filename": "kumiai.css",
+    "grant_id": UUID(int=1),
     "locale": "en",
     "money": "meal",
+    "permission": "balance",
     "request_id": "example-1",
     "transaction_id": UUID(int=1),
 }

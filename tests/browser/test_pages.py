@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Open
 from tests.browser.steps import enter_mypage
-from tests.browser.tour import member_with_purchases, tour
+from tests.browser.tour import member_with_purchases, tour, user_code
 from tests.live import Live
 
 pytestmark = pytest.mark.browser
@@ -84,12 +84,41 @@ def test_a_member_signs_in_with_the_keyboard_alone(live_server: Live, open_page:
     expect(page.get_by_text("取引履歴の取得が許可されていないため")).to_be_visible()
     tab_to(page, "ログアウト")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", level=1)).not_to_have_text("組合 花子 さん")
-    if page.url.startswith(live_server.url):  # an ID token without `sid` proves no session, so the server asks
-        tab_to(page, "ログアウトする")
-        page.keyboard.press("Enter")
-    page.wait_for_url(f"{live_server.mypage.url}/")
     expect(page.get_by_text("ログアウトしました")).to_be_visible()
+    assert page.url == f"{live_server.mypage.url}/"
+    page.goto(f"{live_server.url}/logout")
+    expect(page.get_by_text("ログアウト済みです")).to_be_visible()
+
+
+def test_a_member_takes_a_permission_back_with_the_keyboard_alone(live_server: Live, open_page: Open) -> None:
+    page = open_page(width=320)
+    enter_mypage(page, live_server, live_server.register())
+
+    for name in ("連携アプリ", "確認・変更", "取り消す", "この許可を取り消す"):
+        tab_to(page, name)
+        with page.expect_navigation():
+            page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_contain_text("許可を1つ取り消しました")
+    for name in ("このアプリの許可を取り消す", "許可を取り消す"):
+        tab_to(page, name)
+        with page.expect_navigation():
+            page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="許可しているアプリはありません")).to_be_visible()
+
+
+def test_a_device_is_connected_with_the_keyboard_alone(live_server: Live, open_page: Open) -> None:
+    page = open_page()
+    enter_mypage(page, live_server, member_with_purchases(live_server))
+    page.goto(f"{live_server.url}/oauth/device")
+
+    expect(page.get_by_label("コード")).to_be_focused()
+    page.keyboard.type(user_code(live_server))
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{live_server.url}/oauth/device/consent?**")
+    tab_to(page, "アクセスを許可する")
+    page.keyboard.press("Enter")
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("連携しました")
 
 
 def tab_to(page: Page, name: str) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
-from playwright.sync_api import Page
+import requests
+from playwright.sync_api import Locator, Page
 
 from app.oauth.clients import find_client
 from tests import factories
@@ -14,10 +15,12 @@ from tests.live import Live, Person
 REDIRECT_URI = "http://localhost:9/callback"
 NEW_PASSWORD = "あしたも食堂でおひるごはん"
 _CLIENT = "canteen_app"
+_ALLOWED = "orders_app"
+_DEVICE = "canteen_display"
 
 
 def member_with_purchases(live: Live) -> Person:
-    """A member with a balance, and a client that may ask to take payments."""
+    """A member with a balance, a client that may ask to take payments, and one that was allowed to."""
     person = live.register()
     with live.app.app_context():
         money = factories.money()
@@ -25,8 +28,16 @@ def member_with_purchases(live: Live) -> Person:
         for _ in range(12):
             factories.charge(member_id=person.id, money=money, amount_yen=1_000)
         if find_client(_CLIENT) is None:
-            shop_id = factories.shop(accepts=[money])
-            factories.oauth_client(client_id=_CLIENT, redirect_uris=[REDIRECT_URI], allowed_shops=[shop_id])
+            shops = [
+                factories.shop(accepts=[money]),
+                factories.shop(accepts=[money], name_ja="南書籍部", name_en="South Bookshop"),
+            ]
+            for client_id, profile in ((_CLIENT, "web"), (_ALLOWED, "web"), (_DEVICE, "native")):
+                factories.oauth_client(
+                    client_id=client_id, profile=profile, redirect_uris=[REDIRECT_URI], allowed_shops=shops
+                )
+        scopes = ["openid", "profile", "balance", "history", "payment", "offline_access"]
+        factories.access_token(member_id=person.id, client_id=_ALLOWED, scopes=scopes)
     return person
 
 
@@ -70,8 +81,14 @@ def tour(page: Page, live: Live, person: Person) -> Iterator[str]:
     yield "consent to pay"
     page.locator("input[value=payment]").check()
     page.locator("#max_per_payment_yen").fill("９９９，９９９")
+    page.locator("details.finer summary").click()
+    yield "consent to pay, in detail"
+    page.locator("#max_per_day_yen").fill("as much as you like")
+    page.locator("#until").fill("2020-01-01")
     page.locator("button[value=allow]").click()
     yield "consent to pay, refused"
+    yield from _connected_apps(page, live)
+    yield from devices(page, live)
     page.goto(f"{live.url}/.well-known/change-password")
     page.wait_for_url(f"{live.url}/account/password")
     yield "password"
@@ -110,6 +127,70 @@ def fill_passwords(page: Page, *, current: str, new: str) -> None:
     for name, value in (("current", current), ("new", new), ("again", new)):
         page.locator(f"#{name}").fill(value)
     page.locator("main .button.primary").click()
+
+
+def _connected_apps(page: Page, live: Live) -> Iterator[str]:
+    page.goto(live.mypage.url)
+    follow(page.locator("header nav a[href$='/account/apps']"))
+    yield "apps"
+    follow(page.locator("main section a.button[aria-describedby]").nth(1))  # the first is the member page
+    yield "app"
+    follow(page.locator("main .row .button").first)
+    yield "one permission to be taken away"
+    page.go_back()
+    follow(page.locator("main a[href$='/limits']"))
+    yield "limits"
+    page.locator("#max_per_day_yen").fill("９９９，９９９")
+    follow(page.locator("main .button.primary"))
+    yield "limits, refused"
+    page.locator("#max_per_day_yen").fill("1,500")
+    follow(page.locator("main .button.primary"))
+    yield "app, changed"
+    follow(page.locator("main a[href$='/revoke']"))
+    yield "app to be revoked"
+    follow(page.locator("main button.danger"))
+    yield "apps, one less"
+    follow(page.locator("main a[href$='/revoke-all']"))
+    yield "all to be revoked"
+    follow(page.locator("main button.danger"))
+    yield "no apps"
+
+
+def follow(link: Locator) -> None:
+    """Click, and wait for the page it leads to, at the same address too."""
+    with link.page.expect_navigation():
+        link.click()
+
+
+def devices(page: Page, live: Live) -> Iterator[str]:
+    """A member who is signed in connects a device, and another not."""
+    primary = page.locator("main .button.primary")
+    page.goto(f"{live.url}/oauth/device")
+    yield "device"
+    for typed, name in (("12345678", "device, no code"), ("BBBB-BBBB", "device, wrong code")):
+        page.locator("#user_code").fill(typed)
+        primary.click()
+        yield name
+    page.locator("#user_code").fill(user_code(live).lower())
+    primary.click()
+    page.wait_for_url(f"{live.url}/oauth/device/consent?**")
+    yield "device asks"
+    page.locator("button[value=allow]").click()
+    yield "device allowed"
+    page.goto(f"{live.url}/oauth/device?user_code={user_code(live)}")
+    yield "device, code from the address"
+    primary.click()
+    page.wait_for_url(f"{live.url}/oauth/device/consent?**")
+    yield "device asks again"
+    page.locator("button[value=cancel]").click()
+    yield "device denied"
+
+
+def user_code(live: Live) -> str:
+    """The code that a device of `member_with_purchases` shows."""
+    form = {"client_id": _DEVICE, "scope": "openid profile balance history payment offline_access"}
+    answer = requests.post(f"{live.url}/oauth/device_authorization", data=form, timeout=10)
+    return str(answer.json()["user_code"])
 
 
 def payment_request(live: Live) -> str:

@@ -7,7 +7,9 @@ import secrets
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from html import unescape
 from itertools import chain
+from urllib.parse import urljoin
 
 import pytest
 import requests
@@ -70,6 +72,41 @@ def test_home_shows_name_balances_and_latest_transactions(live_server: Live, vis
     assert home.url == visitor.home
     for text in ("組合 花子 さん", "試験マネー", "¥1,550", shop, "昼食 &lt;A&gt;定食", "−¥450", "+¥2,000", "チャージ"):
         assert text in home.text
+
+
+def test_connected_apps_are_one_click_from_home_and_taking_all_back_signs_out(
+    live_server: Live, visitor: Visitor, person: Person
+) -> None:
+    home = visitor.enter(person)
+    link = re.search(r'<a href="([^"]+)">連携アプリ</a>', home.text)
+    assert link
+    assert link[1] == f"{live_server.url}/account/apps"
+
+    apps = visitor.get(link[1])
+    assert apps.url == link[1], "the member is signed in there still"
+    assert "組合員マイページ" in apps.text
+    assert "生協のページ" in apps.text
+    assert f'href="{live_server.mypage.url}"' in apps.text
+
+    visitor.submit(visitor.get(f"{link[1]}/revoke-all"))
+    assert "アクセス許可が取り消されたか、期限が切れています" in visitor.get(visitor.home).text
+
+
+def test_who_is_signed_out_at_the_server_signs_in_and_comes_to_the_apps(
+    live_server: Live, new_visitor: Callable[..., Visitor], person: Person
+) -> None:
+    visitor = new_visitor()
+    page = visitor.get(f"{live_server.url}/account/apps")
+    assert page.url == f"{live_server.url}/login?next=/account/apps"
+    page = visitor.submit(page, email=person.email, password=person.password)
+    page = visitor.submit(page, code=live_server.mailed_code(person.email))
+    onward = re.search(r'http-equiv="refresh" content="0;url=([^"]+)"', page.text)
+    assert onward
+    assert "許可しているアプリはありません" in visitor.get(urljoin(page.url, unescape(onward[1]))).text
+
+
+def test_the_first_page_leads_strangers_to_no_apps(visitor: Visitor) -> None:
+    assert "/account/apps" not in visitor.get(visitor.home).text
 
 
 def test_home_in_english(live_server: Live, new_visitor: Callable[..., Visitor], person: Person) -> None:
@@ -238,10 +275,8 @@ def test_sign_out_gives_the_tokens_back_and_ends_both_sessions(
     assert _me(live_server, tokens) == 200
 
     page = visitor.submit(home, form="/logout")
-    if page.url != visitor.home:  # an ID token without `sid` proves no session, so the server asks
-        page = visitor.submit(page, form="/oauth/logout/confirmed")
 
-    assert page.url == visitor.home
+    assert page.url == visitor.home, "one click: the ID token shows whose session it is"
     assert "ログアウトしました" in page.text
     assert "ログアウトしました" not in visitor.get(visitor.home).text
     assert 'href="/login"' in page.text

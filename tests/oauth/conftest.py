@@ -81,7 +81,7 @@ class ThirdParty:
         typed: Mapping[str, Any] | None = None,
         **changes: str | None,
     ) -> TestResponse:
-        """The member opens the consent page, ticks boxes, types limits, presses a button; None leaves a field out."""
+        """The member opens the consent page, ticks boxes, types limits (None: no such field), presses a button."""
         page = member.browser.get(self.address(**changes))
         assert page.status_code == 200, (page.status_code, page.headers.get("Location"), page.text)
         form: dict[str, Any] = {**filled(page), "permission": list(ticked), "decision": decision, **(typed or {})}
@@ -106,8 +106,13 @@ class ThirdParty:
         return self.app.test_client().post(path, data=form, headers=headers)
 
     def redeem(self, code: str, **changes: str) -> TestResponse:
-        form = {"redirect_uri": self.redirect_uri, "code_verifier": VERIFIER, **changes}
-        return self.post(grant_type="authorization_code", code=code, **form)
+        form = {
+            "grant_type": "authorization_code",
+            "redirect_uri": self.redirect_uri,
+            "code_verifier": VERIFIER,
+            **changes,
+        }
+        return self.post(code=code, **form)
 
     def refresh(self, token: str, **form: str) -> TestResponse:
         return self.post(grant_type="refresh_token", refresh_token=token, **form)

@@ -176,7 +176,6 @@ def test_what_is_wrong_goes_back_to_the_client(
         "[1]",
         "[" * 3000,
         "[" + "9" * 5000 + "]",
-        '[{"type": "payment"}]',
         '[{"type": "account", "max_per_payment_yen": 100}]',
         '[{"type": "payment", "max_per_payment_yen": 100, "colour": "red"}]',
         '[{"type": "payment", "max_per_payment_yen": 100}, {"type": "payment", "max_per_payment_yen": 100}]',

@@ -191,6 +191,20 @@ def test_a_client_is_told_who_and_which_session(
     }
 
 
+def test_the_session_it_hears_of_is_the_one_in_its_id_token(
+    app: Flask, settings: Settings, party: ThirdParty, member: Member, listening: Receiver
+) -> None:
+    id_token = party.tokens(member, scope="openid", ticked=[])["id_token"]
+    published = KeySet.import_key_set(app.test_client().get("/oauth/jwks.json").get_json())
+    signed_in = jwt.decode(id_token, published, algorithms=["ES256"]).claims
+    sign_out(member)
+    assert deliver_all(app, settings) == 1
+    told = claims_of(app, listening.token())
+    assert {name: told[name] for name in ("iss", "aud", "sub", "sid")} == {
+        name: signed_in[name] for name in ("iss", "aud", "sub", "sid")
+    }
+
+
 @pytest.mark.parametrize("alg", ["PS256", "EdDSA"])
 def test_it_is_signed_as_the_clients_id_tokens_are(
     app: Flask,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 from flask import Flask
@@ -13,13 +16,15 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from werkzeug.test import TestResponse
 
+from app import clock
 from app.db import transaction
 from app.oauth import grants_service
 from app.oauth.errors import InvalidGrant
 from app.oauth.models import OAuthGrant
+from app.wallet import directory
 from app.wallet.spend_control import GrantControls
 from tests import factories
-from tests.oauth.conftest import Member, ThirdParty, filled, payment_detail, sent_back
+from tests.oauth.conftest import Member, ThirdParty, filled, payment_detail, sent_back, sign_in
 
 DEFAULT_CEILING = 3_000
 DEFAULT_SUMS = {"max_per_day_yen": 10_000, "max_per_month_yen": 50_000}
@@ -463,3 +468,246 @@ def test_the_database_holds_payment_and_mandate_together(app: Flask, third_party
     with app.app_context(), pytest.raises(IntegrityError, match="payment_has_mandate"), transaction() as session:
         statement = text("UPDATE oauth_grant SET scopes = '{payment}' WHERE client_id = :id")
         session.execute(statement, {"id": third_party.id})
+
+
+# --- the limits of payment, steered by the member
+
+
+@pytest.fixture
+def several(app: Flask, new_third_party: Callable[..., ThirdParty]) -> tuple[ThirdParty, list[UUID], list[str]]:
+    """An app that may take payments for two shops, with their ids, and two monies."""
+    with app.app_context():
+        monies = [factories.money(name_ja="学食マネー"), factories.money(name_ja="書籍マネー")]
+        shops = [factories.shop(accepts=monies, name_ja=name) for name in ("東食堂", "西書籍部")]
+    return new_third_party(allowed_shops=shops), shops, monies
+
+
+def in_days(days: int) -> str:
+    """A day counted from the issuer's today, as a browser sends it."""
+    return (clock.now().astimezone(ZoneInfo("Asia/Tokyo")).date() + timedelta(days=days)).isoformat()
+
+
+def wrong_fields(page: TestResponse) -> set[str]:
+    """The fields that say by themselves that they are wrong."""
+    assert page.status_code == 422, page.status_code
+    assert "まだ何も許可していません" in page.text
+    marked = {tag for tag in re.findall(r"<input[^>]*>", page.text, re.DOTALL) if 'aria-invalid="true"' in tag}
+    names = {found[1] for tag in marked if (found := re.search(r'name="([^"]*)"', tag))}
+    assert names == set(re.findall(r'class="error" id="([a-z_]+)-error"', page.text))
+    return names
+
+
+def test_every_limit_can_be_lowered(
+    several: tuple[ThirdParty, list[UUID], list[str]],
+    member: Member,
+    grant: Callable[[ThirdParty], Any],
+    spending: Callable[[Any], Any],
+) -> None:
+    third_party, shops, monies = several
+    typed = {
+        "max_per_payment_yen": "５００",
+        "max_per_day_yen": "1,000",
+        "max_per_month_yen": " 2，000 ",
+        "shop": str(shops[1]),
+        "money": monies[0],
+        "until": in_days(5),
+    }
+    asked = payment_detail(3_000, money=monies, until=in_days(30))
+
+    third_party.code(member, scope="payment", authorization_details=asked, ticked=["payment"], typed=typed)
+
+    until = date.fromisoformat(in_days(5))
+    assert spending(grant(third_party).id) == [("active", 500, 1_000, 2_000, [shops[1]], [monies[0]], until)]
+
+
+@pytest.mark.parametrize(
+    ("typed", "wrong"),
+    [
+        ({"max_per_day_yen": "10001"}, {"max_per_day_yen"}),
+        ({"max_per_month_yen": "50001"}, {"max_per_month_yen"}),
+        ({"max_per_day_yen": "", "max_per_month_yen": None}, {"max_per_day_yen", "max_per_month_yen"}),
+        ({"max_per_payment_yen": "x", "max_per_day_yen": "0"}, {"max_per_payment_yen", "max_per_day_yen"}),
+        ({"shop": []}, {"shop"}),
+        ({"money": []}, {"money"}),
+        ({"money": "no_such"}, {"money"}),
+        ({"until": ""}, {"until"}),
+        ({"until": in_days(-1)}, {"until"}),
+        ({"until": in_days(31)}, {"until"}),
+        ({"until": "2050-02-30"}, {"until"}),
+        ({"until": "soon\ud800"}, {"until"}),
+        (
+            {"max_per_day_yen": "-5", "until": "x", "shop": [], "money": []},
+            {"max_per_day_yen", "until", "shop", "money"},
+        ),
+    ],
+    ids=str,
+)
+def test_each_wrong_limit_says_so_by_itself_and_nothing_is_allowed(
+    several: tuple[ThirdParty, list[UUID], list[str]],
+    member: Member,
+    grant: Callable[[ThirdParty], Any],
+    typed: dict[str, Any],
+    wrong: set[str],
+) -> None:
+    third_party, _, monies = several
+    asked = {
+        "scope": "balance payment",
+        "authorization_details": payment_detail(3_000, money=monies, until=in_days(30)),
+    }
+    typed = {
+        name: value.encode("utf-8", "replace") if isinstance(value, str) else value for name, value in typed.items()
+    }
+
+    page = third_party.answer(member, ticked=["balance", "payment"], typed=typed, **asked)
+
+    assert wrong_fields(page) == wrong
+    assert boxes(page) == {"balance": True, "payment": True}
+    assert ("<details" in page.text and " open>" in page.text) == bool(wrong - {"max_per_payment_yen"})
+    assert grant(third_party) is None
+
+
+def test_what_was_typed_stays_in_the_form(several: tuple[ThirdParty, list[UUID], list[str]], member: Member) -> None:
+    third_party, shops, _ = several
+    typed = {"max_per_payment_yen": "９０００", "max_per_day_yen": "７００", "shop": str(shops[1]), "until": in_days(2)}
+
+    page = third_party.answer(member, scope="payment", ticked=["payment"], typed=typed)
+
+    kept = filled(page)
+    assert {name: kept[name] for name in typed} == {name: [value] for name, value in typed.items()}
+
+
+def test_limits_without_an_end_are_good_until_they_are_taken_back(
+    third_party: ThirdParty, member: Member, grant: Callable[[ThirdParty], Any]
+) -> None:
+    third_party.code(member, scope="payment", ticked=["payment"], typed={"until": ""})
+
+    assert "until" not in grant(third_party).mandate
+
+
+@pytest.mark.parametrize("written", ["{y}/{m}/{d}", "{y}年{m}月{d}日", "{y}.{m}.{d}"])
+def test_a_day_is_read_as_people_write_it(
+    third_party: ThirdParty, member: Member, grant: Callable[[ThirdParty], Any], written: str
+) -> None:
+    day = date.fromisoformat(in_days(40))
+    typed = {"until": written.format(y=day.year, m=day.month, d=day.day)}
+
+    third_party.code(member, scope="payment", ticked=["payment"], typed=typed)
+
+    assert grant(third_party).mandate["until"] == day.isoformat()
+
+
+def test_a_ceiling_above_the_one_for_a_longer_time_means_that_one(
+    third_party: ThirdParty, member: Member, grant: Callable[[ThirdParty], Any]
+) -> None:
+    """Who lets an app have ¥800 a month need not type so three times."""
+    third_party.code(member, scope="payment", ticked=["payment"], typed={"max_per_month_yen": "800"})
+
+    mandate = grant(third_party).mandate
+    assert [mandate[name] for name in ("max_per_payment_yen", "max_per_day_yen", "max_per_month_yen")] == [
+        800,
+        800,
+        800,
+    ]
+
+
+def test_wrong_limits_in_english(third_party: ThirdParty, member: Member) -> None:
+    page = third_party.answer(
+        member, scope="payment", ticked=["payment"], typed={"max_per_day_yen": "x", "until": "x"}, ui_locales="en"
+    )
+
+    assert "Enter an amount from ¥1 to ¥10,000, in digits." in page.text
+    assert "Enter today or a later day." in page.text
+    assert "Nothing has been allowed yet." in page.text
+
+
+LOWERED = {"max_per_day_yen": "1000", "max_per_month_yen": "1500"}
+
+
+@pytest.mark.parametrize(
+    ("limits", "beyond"),
+    [
+        ({}, False),
+        ({"max_per_payment_yen": 500}, False),
+        ({"max_per_day_yen": 1_000}, False),
+        ({"max_per_day_yen": 1_001}, True),
+        ({"max_per_month_yen": 1_501}, True),
+        ({"until": in_days(10)}, False),
+        ({"until": in_days(11)}, True),
+        ({"money": 1}, False),
+        ({"money": 2}, True),
+    ],
+    ids=str,
+)
+def test_only_what_goes_beyond_the_earlier_limits_is_asked_again(
+    several: tuple[ThirdParty, list[UUID], list[str]],
+    member: Member,
+    grant: Callable[[ThirdParty], Any],
+    limits: dict[str, Any],
+    beyond: bool,
+) -> None:
+    third_party, _, monies = several
+    first = payment_detail(1_000, money=[monies[0]], until=in_days(10))
+    third_party.code(member, scope="payment", authorization_details=first, ticked=["payment"], typed=LOWERED)
+    before = grant(third_party).mandate
+    if "money" in limits:
+        limits = {"money": monies[: limits["money"]]}
+    asked = {"scope": "payment", "authorization_details": json.dumps([{"type": "payment", **limits}])}
+
+    page = member.browser.get(third_party.address(**asked))
+
+    assert (page.status_code == 200) == beyond
+    if beyond:
+        assert boxes(page) == {"payment": False}
+        third_party.code(member, ticked=[], **asked)
+    assert grant(third_party).mandate == before, "the earlier limits stay unless the box is ticked"
+
+
+def test_limits_that_ran_out_are_asked_anew(
+    third_party: ThirdParty, member: Member, rows: Callable[..., list[Any]]
+) -> None:
+    third_party.code(member, scope="payment", ticked=["payment"], typed={"until": in_days(1)})
+    assert "code" in sent_back(member.browser.get(third_party.address(scope="payment")))
+
+    yesterday = f'{{"until": "{in_days(-1)}"}}'
+    rows(
+        "UPDATE oauth_grant SET mandate = mandate || CAST(:until AS jsonb) WHERE client_id = :id",
+        until=yesterday,
+        id=third_party.id,
+    )
+
+    assert boxes(member.browser.get(third_party.address(scope="payment"))) == {"payment": False}
+
+
+def test_an_unticked_shop_is_not_paid_and_is_asked_for_another_time(
+    several: tuple[ThirdParty, list[UUID], list[str]], member: Member, grant: Callable[[ThirdParty], Any]
+) -> None:
+    third_party, shops, _ = several
+
+    third_party.code(member, scope="payment", ticked=["payment"], typed={"shop": str(shops[0])})
+
+    assert grant(third_party).mandate["shops"] == [str(shops[0])]
+    assert boxes(member.browser.get(third_party.address(scope="payment"))) == {"payment": False}
+
+
+def test_a_payment_beyond_the_day_is_refused_by_the_api(
+    app: Flask, new_third_party: Callable[..., ThirdParty], new_member: Callable[..., Member]
+) -> None:
+    """From the consent page to the ledger, and what is left is said."""
+    with app.app_context():
+        holder = factories.holder(balance_yen=5_000)
+        shop = directory.shop_by_id(holder.shop_id).code
+    third_party, browser = new_third_party(allowed_shops=[holder.shop_id]), app.test_client()
+    sign_in(app, browser, holder.member_id)
+    member = Member(id=holder.member_id, browser=browser)
+    tokens = third_party.tokens(member, scope="payment", ticked=["payment"], typed={"max_per_day_yen": "1000"})
+
+    def pay(amount_yen: int) -> TestResponse:
+        headers = {"Authorization": f"Bearer {tokens['access_token']}", "Idempotency-Key": f"pay-{amount_yen}"}
+        body = {"money": holder.money, "shop": shop, "amount_yen": amount_yen}
+        return app.test_client().post("/v1/payments", json=body, headers=headers)
+
+    assert pay(700).status_code == 201
+    refused = pay(301)
+    assert (refused.status_code, refused.get_json()["code"]) == (403, "mandate_exceeded")
+    assert {"limit": "max_per_day_yen", "max_yen": 1_000, "left_yen": 300}.items() <= refused.get_json().items()
+    assert pay(300).status_code == 201

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
+import requests
 from flask import Flask
 from werkzeug.test import TestResponse
 
@@ -18,9 +20,14 @@ from app.ids import secret_hash
 from app.oauth import device, grants_service
 from app.oauth.suspension import suspend_member
 from app.wallet.spend_control import GrantControls
+from tests import factories
+from tests.live import Live, served, server_env
 from tests.oauth.conftest import Member, ThirdParty, filled, hidden, payment_detail
+from tests.oauth.keyholder import USERINFO, Keyholder, Signer
 from tests.oauth.test_races import THREADS, at_once, statuses
 from tests.oauth.test_token import error
+from tests.oauth.test_with_foreign_client import Browser
+from tests.ports import free_port
 
 GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 SCOPE = "openid balance history"
@@ -218,6 +225,28 @@ def test_a_client_with_a_secret_polls_with_it(third_party: ThirdParty, member: M
     assert poll(third_party, asked).status_code == 200
 
 
+def test_tokens_of_a_device_are_bound_to_the_key_it_shows(screen: ThirdParty, member: Member) -> None:
+    holder, key = Keyholder(screen), Signer.new()
+    asked = ask(screen, scope=f"{SCOPE} offline_access")
+    allow(member, asked)
+
+    answer = holder.post(proof=key.proof(), grant_type=GRANT, device_code=asked["device_code"]).get_json()
+
+    assert answer["token_type"] == "DPoP"
+    access = answer["access_token"]
+    assert screen.userinfo(access).status_code == 401
+    assert holder.call(access, proof=key.proof(USERINFO, method="GET", token=access)).status_code == 200
+    assert holder.refresh(answer["refresh_token"], proof=Signer.new().proof()).get_json()["error"] == "invalid_grant"
+
+
+def test_a_client_with_keys_signs_for_both_codes(new_third_party: Callable[..., ThirdParty], member: Member) -> None:
+    signer = Signer.new()
+    web = Keyholder(new_third_party(jwks=signer.jwks), signer)
+    asked = web.post(path="/oauth/device_authorization", scope=SCOPE).get_json()
+    allow(member, asked)
+    assert web.post(grant_type=GRANT, device_code=asked["device_code"]).status_code == 200
+
+
 def test_who_polls_too_fast_is_slowed_down_by_five_seconds_each_time(
     screen: ThirdParty, member: Member, pass_time: Callable[[float], None]
 ) -> None:
@@ -343,6 +372,42 @@ def test_of_twenty_redemptions_one_wins_and_its_tokens_are_revoked(
     assert statuses(responses) == {200: 1, 400: THREADS - 1}
     assert {error(response) for response in responses if response.status_code == 400} == {"invalid_grant"}
     assert living(screen.id) == 0
+
+
+@pytest.fixture(scope="module")
+def second_server(live_server: Live, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Another server process over the database of the first; yields its address."""
+    url, log = f"http://localhost:{free_port()}", tmp_path_factory.mktemp("second") / "app.log"
+    with served("wsgi:app", url, env=server_env(live_server.settings), log=log):
+        yield url
+
+
+def test_of_twenty_redemptions_at_two_servers_one_wins_and_its_tokens_are_revoked(
+    live_server: Live, second_server: str
+) -> None:
+    with live_server.app.app_context():
+        client_id = factories.oauth_client(profile="native", redirect_uris=["http://127.0.0.1/callback"]).id
+    asked = requests.post(
+        f"{live_server.url}/oauth/device_authorization", data={"client_id": client_id, "scope": "balance"}, timeout=10
+    ).json()
+    form = {"client_id": client_id, "grant_type": GRANT, "device_code": asked["device_code"]}
+
+    def poll_one_of_two(number: int) -> requests.Response:
+        server = second_server if number % 2 else live_server.url
+        return requests.post(f"{server}/oauth/token", data=form, timeout=30)
+
+    waiting = Counter(response.json()["error"] for response in at_once(poll_one_of_two))
+    assert waiting == {"authorization_pending": 1, "slow_down": THREADS - 1}
+
+    person, browser = live_server.register(), Browser(live_server)
+    page = browser.sign_in(browser.open(asked["verification_uri_complete"]), person)
+    browser.send(browser.send(page, user_code=asked["user_code"]), decision="allow", permission="balance")
+    responses = at_once(poll_one_of_two)
+
+    assert Counter(response.status_code for response in responses) == {200: 1, 400: THREADS - 1}
+    token = next(response.json()["access_token"] for response in responses if response.ok)
+    wallets = requests.get(f"{live_server.url}/v1/wallets", headers={"Authorization": f"Bearer {token}"}, timeout=10)
+    assert wallets.status_code == 401
 
 
 def revoke(app: Flask, member: Member, rows: Callable[..., list[Any]], client_id: str) -> None:
@@ -645,6 +710,47 @@ def test_payment_is_allowed_with_its_ceiling(screen: ThirdParty, member: Member)
     answer = poll(screen, asked).get_json()
     assert answer["scope"] == "openid payment"
     assert answer["authorization_details"][0]["max_per_payment_yen"] == 450
+
+
+def test_every_limit_a_device_asks_for_is_shown_and_comes_back(screen: ThirdParty, member: Member) -> None:
+    limits = {"max_per_day_yen": 3_000, "max_per_month_yen": 9_000, "until": "2099-03-31"}
+    asked = ask(screen, scope="openid payment", authorization_details=payment_detail(2_000, **limits))
+    address = question(member, asked["user_code"])
+    page = member.browser.get(address).text
+    assert all(text in page for text in ("3,000", "9,000", 'value="2099-03-31"'))
+
+    reply(member, address, permission=["payment"], max_per_month_yen="5000", until="2098-01-31")
+
+    given = poll(screen, asked).get_json()["authorization_details"][0]
+    assert {name: given[name] for name in ("max_per_payment_yen", *limits)} == {
+        "max_per_payment_yen": 2_000,
+        "max_per_day_yen": 3_000,
+        "max_per_month_yen": 5_000,
+        "until": "2098-01-31",
+    }
+
+
+def test_a_shop_the_office_took_away_meanwhile_is_not_paid(
+    app: Flask, new_third_party: Callable[..., ThirdParty], member: Member, rows: Callable[..., list[Any]]
+) -> None:
+    with app.app_context():
+        money = factories.money()
+        north, south = (factories.shop(accepts=[money], name_ja=name) for name in ("北購買", "南購買"))
+    screen = new_third_party(profile="native", allowed_shops=[north, south])
+    codes = dict(rows("SELECT id, code FROM shop WHERE id IN (:north, :south)", north=north, south=south))
+    asked = {
+        shop: ask(screen, scope="balance payment", authorization_details=payment_detail(500, shops=shop))
+        for shop in ((codes[north],), (codes[north], codes[south]))
+    }
+    rows(
+        "UPDATE oauth_client SET allowed_shops = ARRAY[CAST(:south AS uuid)] WHERE id = :id", south=south, id=screen.id
+    )
+
+    none_left, one_left = (member.browser.get(question(member, each["user_code"])).text for each in asked.values())
+
+    assert 'value="payment"' not in none_left
+    assert "南購買" in one_left
+    assert "北購買" not in one_left
 
 
 def test_a_client_without_shops_cannot_ask_to_pay(new_third_party: Callable[..., ThirdParty]) -> None:

@@ -38,7 +38,7 @@ def test_the_id_token(
 
     digest = hashlib.sha256(answer["access_token"].encode()).digest()
     claims = token.claims
-    assert set(claims) == {"iss", "sub", "aud", "iat", "exp", "auth_time", "nonce", "at_hash"}
+    assert set(claims) == {"iss", "sub", "aud", "iat", "exp", "auth_time", "nonce", "at_hash", "sid"}
     assert claims["iss"] == settings.issuer_url
     assert claims["sub"] == str(member.id)
     assert claims["aud"] == third_party.id

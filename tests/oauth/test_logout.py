@@ -407,22 +407,13 @@ class TestEverywhere:
 
 
 class TestACodeOfTheSession:
-    @pytest.fixture
-    def code(self, third_party: ThirdParty, member: Member, rows: Callable[..., list[Any]]) -> str:
-        """A code the member gave in this session."""
+    def test_is_worth_nothing_after_it(self, third_party: ThirdParty, member: Member) -> None:
         code = third_party.code(member)
-        statement = (
-            "UPDATE oauth_code SET session_id = (SELECT id FROM member_session WHERE member_id = :member)"
-            " WHERE client_id = :client"
-        )
-        rows(statement, member=member.id, client=third_party.id)
-        return code
-
-    def test_is_worth_nothing_after_it(self, third_party: ThirdParty, member: Member, code: str) -> None:
         member.browser.post("/logout", data=hidden(member.browser.get("/logout")))
         assert third_party.redeem(code).get_json()["error"] == "invalid_grant"
 
-    def test_is_good_until_then(self, app: Flask, third_party: ThirdParty, member: Member, code: str) -> None:
+    def test_is_good_until_then(self, app: Flask, third_party: ThirdParty, member: Member) -> None:
+        code = third_party.code(member)
         elsewhere = Member(id=member.id, browser=app.test_client())
         sign_in(app, elsewhere.browser, member.id)
         elsewhere.browser.post("/logout", data=hidden(elsewhere.browser.get("/logout")))

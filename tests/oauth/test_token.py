@@ -39,7 +39,7 @@ def test_the_answer_to_a_code(third_party: ThirdParty, member: Member) -> None:
     response = third_party.redeem(third_party.code(member, **OFFLINE))
 
     answer = response.get_json()
-    assert set(answer) == {"access_token", "token_type", "expires_in", "scope", "refresh_token", "id_token"}
+    assert set(answer) == {"access_token", "token_type", "expires_in", "scope", "refresh_token", "id_token", "grant_id"}
     assert answer["token_type"] == "Bearer"
     assert answer["scope"] == "openid balance offline_access"
     assert response.headers["Cache-Control"] == "no-store"
@@ -255,7 +255,7 @@ def test_refreshing_rotates_and_slides(third_party: ThirdParty, member: Member, 
 
     second = third_party.refresh(first["refresh_token"]).get_json()
 
-    assert set(second) == {"access_token", "token_type", "expires_in", "scope", "refresh_token"}
+    assert set(second) == {"access_token", "token_type", "expires_in", "scope", "refresh_token", "grant_id"}
     assert second["refresh_token"] != first["refresh_token"]
     assert third_party.userinfo(second["access_token"]).status_code == 200
     days = rows(

@@ -9,7 +9,17 @@ from urllib.parse import urljoin
 import pytest
 import requests
 from jwskate import SignedJwt
-from requests_oauth2client import AuthorizationResponseError, BearerToken, InvalidGrant, OAuth2Client
+from requests_oauth2client import (
+    AccessDenied,
+    AuthorizationPending,
+    AuthorizationResponseError,
+    BearerToken,
+    InvalidGrant,
+    InvalidScope,
+    InvalidTarget,
+    OAuth2Client,
+    SlowDown,
+)
 
 from tests import factories
 from tests.live import Live, Person
@@ -33,7 +43,9 @@ class Browser:
     def send(self, page: requests.Response, **fields: str | list[str]) -> requests.Response:
         """Send the first form of a page with these fields."""
         action = re.search(r'<form[^>]*action="([^"]*)"', page.text)
-        hidden = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', page.text)
+        hidden = re.findall(
+            r'<input[^>]* name="([^"]+)"(?! value="[^"]*" type="checkbox")[^>]* value="([^"]*)"', page.text
+        )
         assert action, page.text
         address = urljoin(page.url, html.unescape(action[1]))
         response = self._http.post(address, {**dict(hidden), **fields}, allow_redirects=False, timeout=10)
@@ -116,6 +128,59 @@ def test_a_denial_and_a_second_visit(live_server: Live, client: OAuth2Client) ->
     assert third.validate_callback(straight.headers["Location"]).code
 
 
+@pytest.fixture
+def device(live_server: Live) -> OAuth2Client:
+    """A device without a browser, which has no secret."""
+    with live_server.app.app_context():
+        shop_id = factories.shop(accepts=[factories.money()])
+        registered = factories.oauth_client(
+            profile="native", redirect_uris=["http://127.0.0.1/callback"], allowed_shops=[shop_id]
+        )
+    metadata = requests.get(f"{live_server.url}/.well-known/oauth-authorization-server", timeout=10).json()
+    return OAuth2Client.from_discovery_document(
+        metadata,
+        client_id=registered.id,
+        client_secret=None,
+        device_authorization_endpoint=metadata["device_authorization_endpoint"],  # it reads the others by itself
+        testing=True,
+    )
+
+
+def test_a_device_from_its_code_to_its_tokens(live_server: Live, device: OAuth2Client) -> None:
+    person, browser = live_server.register(), Browser(live_server)
+    asked = device.authorize_device(scope="openid balance payment offline_access")
+    assert asked.interval == 5
+    assert not asked.is_expired()
+    with pytest.raises(AuthorizationPending):
+        device.device_code(asked)
+    with pytest.raises(SlowDown):
+        device.device_code(asked)
+
+    page = browser.sign_in(browser.open(str(asked.verification_uri_complete)), person)
+    page = browser.send(page, user_code=asked.user_code)
+    assert asked.user_code in page.text
+    browser.send(page, decision="allow", permission=["balance", "payment"], max_per_payment_yen="450")
+
+    tokens = device.device_code(asked)
+    assert tokens.scope == "openid balance payment offline_access"
+    assert tokens.authorization_details[0]["max_per_payment_yen"] == 450
+    assert device.userinfo(tokens)["sub"] == str(person.id)
+    assert device.userinfo(device.refresh_token(tokens))["sub"] == str(person.id)
+    with pytest.raises(InvalidGrant):
+        device.device_code(asked)
+
+
+def test_a_device_that_is_denied(live_server: Live, device: OAuth2Client) -> None:
+    person, browser = live_server.register(), Browser(live_server)
+    asked = device.authorize_device(scope="openid balance")
+
+    page = browser.sign_in(browser.open(str(asked.verification_uri)), person)
+    browser.send(browser.send(page, user_code=asked.user_code), decision="cancel")
+
+    with pytest.raises(AccessDenied):
+        device.device_code(asked)
+
+
 @pytest.mark.parametrize("alg", ["ES256", "PS256", "EdDSA"])
 def test_id_tokens_and_introspection(live_server: Live, alg: str) -> None:
     with live_server.app.app_context():
@@ -148,3 +213,25 @@ def test_id_tokens_and_introspection(live_server: Live, alg: str) -> None:
 
     assert client.revoke_access_token(tokens)
     assert client.introspect_token(tokens) == {"active": False}
+
+
+def test_a_pushed_request(live_server: Live, client: OAuth2Client) -> None:
+    person, browser = live_server.register(), Browser(live_server)
+    asked = client.authorization_request(scope="openid balance", login_hint=person.email)
+    pushed = client.pushed_authorization_request(asked)
+    assert pushed.request_uri.startswith("urn:ietf:params:oauth:request_uri:kpr_")
+
+    page = browser.sign_in(browser.open(str(pushed)), person)
+    back = browser.send(page, decision="allow", permission=["balance"])
+    tokens = client.authorization_code(asked.validate_callback(back.headers["Location"]), validate=True)
+    assert tokens.scope == "openid balance"
+
+    again = browser.open(str(pushed))
+    assert again.status_code == 400
+    assert "Location" not in again.headers
+    with pytest.raises(InvalidScope):
+        client.pushed_authorization_request(client.authorization_request(scope="till"))
+    with pytest.raises(InvalidTarget):
+        client.pushed_authorization_request(
+            client.authorization_request(scope="openid", resource=f"{live_server.url}/")
+        )

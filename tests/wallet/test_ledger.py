@@ -146,14 +146,17 @@ def test_a_mandate_holds_the_ceiling_the_shop_and_the_money() -> None:
         spend_control.put_control(
             control_id=grant_id, kind="grant", max_per_payment_yen=1_000, shops=[holder.shop_id], monies=[holder.money]
         )
-    assert isinstance(ledger.post(payment(holder, 1_000, controls=(grant_id,))), Accepted)
-    over = ledger.post(payment(holder, 1_001, controls=(grant_id,)))
+    assert isinstance(ledger.post(payment(holder, 1_000, controls=(grant_id,), grant_id=grant_id)), Accepted)
+    over = ledger.post(payment(holder, 1_001, controls=(grant_id,), grant_id=grant_id))
     assert isinstance(over, Refused)
     assert (over.code, dict(over.detail)) == ("mandate_exceeded", {"limit": "max_per_payment_yen", "max_yen": 1_000})
-    assert _code(ledger.post(payment(holder, 1, shop_id=other_shop, controls=(grant_id,)))) == "mandate_exceeded"
+    assert (
+        _code(ledger.post(payment(holder, 1, shop_id=other_shop, controls=(grant_id,), grant_id=grant_id)))
+        == "mandate_exceeded"
+    )
     with transaction():
         spend_control.set_status(grant_id, "revoked")
-    assert _code(ledger.post(payment(holder, 1, controls=(grant_id,)))) == "mandate_exceeded"
+    assert _code(ledger.post(payment(holder, 1, controls=(grant_id,), grant_id=grant_id))) == "mandate_exceeded"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -18,6 +18,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from app.db import transaction
+from app.wallet import spend_control
 from app.wallet.errors import OutcomeUnknown, RequestInProgress, TemporarilyUnavailable
 from app.wallet.poster import Poster
 from app.wallet.postings import Accepted, Charge, Outcome, Payment, Posting, Refund, Refused
@@ -28,12 +30,17 @@ from tests.wallet.postings import payment, refund
 pytestmark = pytest.mark.ledger
 
 AMOUNTS = st.integers(min_value=1, max_value=700)
+CEILINGS = st.integers(min_value=1, max_value=2_000)
 MEMBERS = st.integers(min_value=0, max_value=2)
 POSTERS = st.integers(min_value=0, max_value=1)
 
 
 class Books(RuleBasedStateMachine):
-    """Three members of one money at one shop; the model is their balances and the answers given."""
+    """Three members of one money at one shop, who each allow one app to pay for them.
+
+    The model is their balances, the answers given, and how much was paid today under each grant. Now and then a
+    night passes.
+    """
 
     app: Flask
     database_url: str
@@ -50,6 +57,12 @@ class Books(RuleBasedStateMachine):
             factories.Holder(first.issuer_id, member_id, first.money, first.shop_id) for member_id in others
         ]
         self.balances = [0, 0, 0]
+        self.grants = [uuid4(), uuid4(), uuid4()]
+        self.ceilings = [(0, 0)] * 3
+        self.spent_day = [0, 0, 0]
+        self.spent_month = [0, 0, 0]
+        for member in range(3):
+            self.set_ceilings(member, per_day_yen=1_000, per_month_yen=2_000)
         self.answers: dict[str, tuple[Posting, Outcome]] = {}
         self.refundable: dict[UUID, tuple[int, int]] = {}
 
@@ -71,6 +84,66 @@ class Books(RuleBasedStateMachine):
         self.balances[member] += amount_yen
         assert isinstance(outcome, Accepted)
         assert outcome.balance_yen == self.balances[member]
+
+    @rule(member=MEMBERS, per_day_yen=CEILINGS, per_month_yen=CEILINGS)
+    def set_ceilings(self, member: int, per_day_yen: int, per_month_yen: int) -> None:
+        """The member changes their mind, perhaps to less than was paid already."""
+        self.ceilings[member] = (per_day_yen, per_month_yen)
+        with self.app.app_context(), transaction():
+            spend_control.put_control(
+                control_id=self.grants[member],
+                kind="grant",
+                max_per_day_yen=per_day_yen,
+                max_per_month_yen=per_month_yen,
+            )
+
+    @rule(month=st.booleans())
+    def a_night_passes(self, month: bool) -> None:
+        """The issuer's clock is put forward: to the next day, or to the first of the next month."""
+        unit = "month" if month else "day"
+        with psycopg.connect(self.database_url) as connection:
+            row = connection.execute(
+                f"UPDATE issuer_head SET created_at = (date_trunc('{unit}', local) + interval '1 {unit}')"
+                " AT TIME ZONE 'Asia/Tokyo' FROM (SELECT greatest(created_at, clock_timestamp())"
+                " AT TIME ZONE 'Asia/Tokyo' AS local FROM issuer_head) AS now"
+                " RETURNING extract(day FROM created_at AT TIME ZONE 'Asia/Tokyo')".encode()
+            ).fetchone()
+        assert row is not None
+        self.spent_day = [0, 0, 0]
+        if row[0] == 1:
+            self.spent_month = [0, 0, 0]
+
+    @rule(member=MEMBERS, poster=POSTERS, amount_yen=AMOUNTS)
+    def pay_by_app(self, member: int, poster: int, amount_yen: int) -> None:
+        outcome = self._post(poster, self._by_app(member, amount_yen))
+        if amount_yen > self._left_yen(member):
+            assert isinstance(outcome, Refused)
+            assert outcome.code == "mandate_exceeded"
+            assert outcome.detail["left_yen"] < amount_yen
+            return
+        self._expect_payment(member, amount_yen, outcome)
+        if isinstance(outcome, Accepted):
+            self._spend(member, amount_yen)
+
+    @rule(amounts=st.lists(st.tuples(MEMBERS, POSTERS, AMOUNTS), min_size=2, max_size=12))
+    def pay_by_app_in_parallel(self, amounts: list[tuple[int, int, int]]) -> None:
+        """Whichever of them come first: together never more than the ceiling, and nobody is refused without need."""
+        before_yen = [self._left_yen(member) for member in range(3)]
+        left = list(before_yen)
+        postings = [(poster, self._by_app(member, yen)) for member, poster, yen in amounts]
+        with ThreadPoolExecutor(len(postings)) as pool:
+            outcomes = list(pool.map(lambda one: self._send(*one), postings))
+        for (member, _, yen), (_, posting), outcome in zip(amounts, postings, outcomes, strict=True):
+            self.answers[posting.request_id] = (posting, outcome)
+            if isinstance(outcome, Accepted):
+                self.balances[member] -= yen
+                self.refundable[outcome.transaction_id] = (member, yen)
+                self._spend(member, yen)
+                left[member] -= yen
+        assert all(now >= min(0, before) for now, before in zip(left, before_yen, strict=True))
+        for (member, _, yen), outcome in zip(amounts, outcomes, strict=True):
+            if isinstance(outcome, Refused):
+                assert yen > min(left[member], self.balances[member]), "it would still fit now"
 
     @rule(member=MEMBERS, poster=POSTERS, amount_yen=AMOUNTS)
     def pay(self, member: int, poster: int, amount_yen: int) -> None:
@@ -162,6 +235,22 @@ class Books(RuleBasedStateMachine):
         assert differences == []
 
     @invariant()
+    def what_an_app_spent_is_what_the_model_says(self) -> None:
+        if not hasattr(self, "grants"):
+            return
+        with psycopg.connect(self.database_url) as connection:
+            rows = connection.execute(
+                "SELECT c.id, CASE WHEN spent_on = today THEN spent_day_yen ELSE 0 END,"
+                " CASE WHEN spent_on >= date_trunc('month', today) THEN spent_month_yen ELSE 0 END"
+                " FROM spend_control c, (SELECT (greatest(created_at, clock_timestamp())"
+                " AT TIME ZONE 'Asia/Tokyo')::date AS today FROM issuer_head) AS now WHERE c.id = ANY(%s)",
+                [self.grants],
+            ).fetchall()
+        said = {grant_id: (day_yen, month_yen) for grant_id, day_yen, month_yen in rows}
+        model = zip(self.spent_day, self.spent_month, strict=True)
+        assert said == dict(zip(self.grants, model, strict=True))
+
+    @invariant()
     def every_answer_is_kept_exactly_once(self) -> None:
         if not hasattr(self, "answers"):
             return
@@ -195,6 +284,19 @@ class Books(RuleBasedStateMachine):
             except (TemporarilyUnavailable, RequestInProgress, OutcomeUnknown):
                 continue
         raise AssertionError("no answer after twenty sendings")
+
+    def _by_app(self, member: int, amount_yen: int) -> Payment:
+        grant_id = self.grants[member]
+        return payment(self.holders[member], amount_yen, controls=(grant_id,), grant_id=grant_id)
+
+    def _left_yen(self, member: int) -> int:
+        """How much the app may still take, today and this month. Below zero where a ceiling was lowered since."""
+        per_day_yen, per_month_yen = self.ceilings[member]
+        return min(per_day_yen - self.spent_day[member], per_month_yen - self.spent_month[member])
+
+    def _spend(self, member: int, amount_yen: int) -> None:
+        self.spent_day[member] += amount_yen
+        self.spent_month[member] += amount_yen
 
     def _expect_payment(self, member: int, amount_yen: int, outcome: Outcome) -> None:
         if amount_yen > self.balances[member]:

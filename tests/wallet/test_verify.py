@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 import psycopg
 import pytest
 from flask import Flask
 
-from app.wallet import ledger
+from app.db import transaction
+from app.wallet import ledger, spend_control
 from app.wallet.postings import Accepted
 from app.wallet.verify import verify
 from tests import factories
@@ -35,6 +38,9 @@ DAMAGE = {
         "UPDATE transaction SET created_at = created_at - interval '1 day' WHERE kind = 'refund'"
     ),
     "a transaction has no request, or another one's": "DELETE FROM request WHERE transaction_id IS NOT NULL",
+    "a grant's sums of this day and month are not what was paid under it": (
+        "UPDATE spend_control SET spent_day_yen = spent_day_yen - 1"
+    ),
     "more was refunded than was paid": "UPDATE transaction SET amount_yen = 9999 WHERE kind = 'refund'",
 }
 
@@ -46,7 +52,10 @@ def books(fresh_app: Flask, fresh_database: str) -> str:
         holder = factories.holder(balance_yen=1_000)
         paid = ledger.post(payment(holder, 300))
         assert isinstance(paid, Accepted)
-        ledger.post(payment(holder, 200))
+        grant_id = uuid4()
+        with transaction():
+            spend_control.put_control(control_id=grant_id, kind="grant", max_per_day_yen=200)
+        ledger.post(payment(holder, 200, controls=(grant_id,), grant_id=grant_id))
         ledger.post(refund(paid.transaction_id))
     return fresh_database
 
