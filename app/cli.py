@@ -14,7 +14,7 @@ _COMMANDS = {
     "reset": "app.supervisor:reset",
     "run": "app.serve:run",
     "mypage": "app.serve:mypage",
-    "worker": "app.messaging.worker:worker",
+    "worker": "app.worker:worker",
     "migrate": "app.migrate:migrate",
     "routes": "app.routes:routes",
     "ledger": "app.wallet.commands:ledger",

@@ -30,7 +30,7 @@ class Outbox(Base):
 
     __tablename__ = "outbox"
     __table_args__ = (
-        CheckConstraint("topic IN ('mail', 'sms', 'logout')", name="topic"),
+        CheckConstraint("topic IN ('mail', 'sms', 'logout', 'password_reset')", name="topic"),
         CheckConstraint("state IN ('waiting', 'delivered', 'given_up')", name="state"),
         CheckConstraint("(state = 'waiting') = (payload_sealed IS NOT NULL)", name="payload_only_while_waiting"),
         Index("ix_outbox_due", "due_at", postgresql_where=text("state = 'waiting'")),

@@ -214,6 +214,7 @@ def _register_mypage(app: Flask, settings: Settings) -> str:
             profile="web",
             scopes=["openid", "profile", "balance", "history", "offline_access"],
             redirect_uris=[f"{settings.mypage_url}/callback"],
+            post_logout_redirect_uris=[f"{settings.mypage_url}/signed-out"],
         )
     assert secret is not None
     return secret

@@ -134,6 +134,7 @@ def _clients(secrets: Mapping[str, str], shops: Sequence[Shop]) -> None:
         profile="web",
         scopes=["openid", "profile", "balance", "history", "offline_access"],
         redirect_uris=[f"{secrets['KUMIAI_MYPAGE_URL']}/callback"],
+        post_logout_redirect_uris=[f"{secrets['KUMIAI_MYPAGE_URL']}/signed-out"],
     )
     _client(
         "demo_app",
@@ -173,6 +174,7 @@ def _client(
     profile: str,
     scopes: Sequence[str],
     redirect_uris: Sequence[str] = (),
+    post_logout_redirect_uris: Sequence[str] = (),
     allowed_shops: Sequence[UUID] = (),
 ) -> None:
     """Register the client unless it is there, and let it use this instance's own secret and addresses."""
@@ -184,12 +186,17 @@ def _client(
             profile=profile,
             scopes=scopes,
             redirect_uris=redirect_uris,
+            post_logout_redirect_uris=post_logout_redirect_uris,
             allowed_shops=allowed_shops,
         )
     session().execute(
         update(OAuthClient)
         .where(OAuthClient.id == client_id)
-        .values(secret_hash=secret and secret_hash(secret), redirect_uris=list(redirect_uris))
+        .values(
+            secret_hash=secret and secret_hash(secret),
+            redirect_uris=list(redirect_uris),
+            post_logout_redirect_uris=list(post_logout_redirect_uris),
+        )
     )
 
 

@@ -21,7 +21,7 @@ from app.ids import keyed_hash, new_id, same
 from app.member.errors import CodeExhausted, CodeUnusable, WrongCode
 from app.member.models import Member, VerificationCode
 
-Purpose = Literal["sign_in"]
+Purpose = Literal["sign_in", "password_reset"]
 
 LIFE = timedelta(minutes=10)
 MAX_TRIES = 5
@@ -36,14 +36,16 @@ class IssuedCode:
     expires_at: datetime
 
 
-def issue(member_id: UUID, *, purpose: Purpose) -> IssuedCode:
+def issue(member_id: UUID, *, purpose: Purpose, code_id: UUID | None = None) -> IssuedCode:
     """Make a new code. The member's former code of that purpose stops working."""
     # the member's row is the queue: of two requests at the same moment the later one replaces the former's code
     session().execute(select(Member.id).where(Member.id == member_id).with_for_update(key_share=True))
     session().execute(
         delete(VerificationCode).where(VerificationCode.member_id == member_id, VerificationCode.purpose == purpose)
     )
-    code = IssuedCode(id=new_id(), digits=f"{secrets.randbelow(1_000_000):06}", expires_at=clock.now() + LIFE)
+    code = IssuedCode(
+        id=code_id or new_id(), digits=f"{secrets.randbelow(1_000_000):06}", expires_at=clock.now() + LIFE
+    )
     session().add(
         VerificationCode(
             id=code.id,
@@ -86,6 +88,11 @@ def redeem(code_id: UUID, *, purpose: Purpose, digits: str) -> UUID:
     session().execute(update(VerificationCode).where(VerificationCode.id == code_id).values(used_at=func.now()))
     member_id: UUID = counted.member_id
     return member_id
+
+
+def forget(member_id: UUID) -> None:
+    """Let no code that was sent to the member work any more."""
+    session().execute(delete(VerificationCode).where(VerificationCode.member_id == member_id))
 
 
 def _code_hash(code_id: UUID, digits: str) -> bytes:

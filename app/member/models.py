@@ -62,7 +62,7 @@ class VerificationCode(Base):
 
     __tablename__ = "verification_code"
     __table_args__ = (
-        CheckConstraint("purpose IN ('sign_in')", name="purpose"),
+        CheckConstraint("purpose IN ('sign_in', 'password_reset')", name="purpose"),
         CheckConstraint("tries >= 0", name="tries_not_negative"),
         Index(None, "member_id"),
     )

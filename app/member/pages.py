@@ -1,4 +1,4 @@
-"""Signing in and out: password, then the six digits from the mail, then a session.
+"""Signing in: password, then the six digits from the mail, then a session. `app.oauth.logout_pages` signs out.
 
 Between the two steps the signed cookie says which code was sent; the session begins only with the code. After it
 the browser passes through `/login/done`: Chromium holds the whole redirect chain of a form against `form-action`,
@@ -22,7 +22,7 @@ from app.limits import Door, Knock, give_back, knock, knock_at, network
 from app.member import codes, service
 from app.member.errors import CodeUnusable, InvalidCredentials, MemberSuspended, WrongCode
 from app.member.schemas import CodeForm, LoginForm
-from app.member.sessions import SignedIn, current_member, end_session, start_session
+from app.member.sessions import SignedIn, start_session
 from app.web.local_path import local_path
 from app.web.protection import Public, protected_by
 
@@ -118,20 +118,6 @@ def resend() -> Response | tuple[str, int]:
 @protected_by(SignedIn())
 def done() -> str:
     return render_template("member/done.html", target=_next() or _mypage_url())
-
-
-@pages.get("/logout")
-@protected_by(Public("shows a button, or that nobody is signed in"))
-def logout() -> str:
-    return render_template("member/logout.html", member=current_member(), mypage_url=_mypage_url())
-
-
-@pages.post("/logout")
-@protected_by(Public("ends the caller's own session and nothing else"))
-def end() -> Response:
-    with transaction():
-        end_session()
-    return redirect(url_for("member.logout"), code=303)
 
 
 def _knock_with_password(email: str) -> list[Knock]:

@@ -8,12 +8,18 @@ from uuid import UUID
 
 from sqlalchemy import select, update
 
-from app import outbox
+from app import clock, outbox
 from app.db import autocommit, session
 from app.ids import new_id
 from app.issuer import current_issuer
 from app.member import codes, passwords, sessions
-from app.member.errors import CodeUnusable, InvalidCredentials, MemberSuspended
+from app.member.errors import (
+    CodeUnusable,
+    InvalidCredentials,
+    MemberSuspended,
+    PasswordUnchanged,
+    WrongPassword,
+)
 from app.member.models import Member
 from app.messaging.compose import compose_mail
 
@@ -56,9 +62,55 @@ def authenticate(*, email: str, password: str) -> Member:
     if member.status == "suspended":
         raise MemberSuspended
     if passwords.outdated(member.password_hash):
-        member.password_hash = passwords.hash_password(password)
-        session().flush()
+        _replace_password(member.id, former_hash=member.password_hash, new=password)
     return member
+
+
+def change_password(member_id: UUID, *, current: str, new: str) -> None:
+    """Give an active member a new password, and tell them by mail. `app.oauth.account` ends sessions and tokens.
+
+    A sign-in that has come as far as its code begins again. Raises PasswordRefused, and WrongPassword, also where the
+    present password is not the present one any more because another change was faster.
+    """
+    member = session().get_one(Member, member_id)
+    passwords.check_new(new, email=member.email)
+    if not passwords.verify_password(current, password_hash=member.password_hash):
+        raise WrongPassword
+    if passwords.verify_password(new, password_hash=member.password_hash):
+        raise PasswordUnchanged
+    _set_password(member, new)
+
+
+def ask_for_reset(email: str) -> UUID:
+    """Have a code mailed to this address, if it is an active member's; returns the code's id.
+
+    Who that is, the worker finds out (`send_reset_code`): the same is done here for every address, so neither the
+    answer nor its time tells whether it is a member's.
+    """
+    code_id = new_id()
+    asked = {"email": normal_email(email), "code_id": str(code_id)}
+    outbox.emit("password_reset", asked, expires_at=clock.now() + codes.LIFE)
+    return code_id
+
+
+def send_reset_code(*, email: str, code_id: UUID) -> None:
+    """Mail the code that `ask_for_reset` promised. Does nothing where nobody active has this address."""
+    here = (Member.issuer_id == current_issuer().id, Member.email == email, Member.status == "active")
+    member = session().scalar(select(Member).where(*here))
+    if member is not None:
+        _mail_code(member, codes.issue(member.id, purpose="password_reset", code_id=code_id), "password_reset")
+
+
+def reset_password(*, code_id: UUID, digits: str, new: str) -> UUID:
+    """Give the member that the code was mailed to a new password, and tell them; returns their id.
+
+    `app.oauth.account` ends sessions and tokens. Raises WrongCode, CodeUnusable, MemberSuspended, and PasswordRefused,
+    after which the code may still be used.
+    """
+    member = _active(codes.redeem(code_id, purpose="password_reset", digits=digits))
+    passwords.check_new(new, email=member.email)
+    _set_password(member, new)
+    return member.id
 
 
 def send_code(member_id: UUID) -> SignInStep:
@@ -91,6 +143,28 @@ def masked(email: str) -> str:
     return f"{name[:1]}•••••@{host}"
 
 
+def _set_password(member: Member, new: str) -> None:
+    """Raises WrongPassword where another change was faster."""
+    if not _replace_password(member.id, former_hash=member.password_hash, new=new):
+        raise WrongPassword
+    codes.forget(member.id)
+    mail = compose_mail(
+        to=member.email,
+        message="password_changed",
+        locale=member.locale,
+        family_name=member.family_name,
+        given_name=member.given_name,
+    )
+    outbox.emit("mail", mail)
+
+
+def _replace_password(member_id: UUID, *, former_hash: str, new: str) -> bool:
+    """Whether the member is active and still had that hash: of two changes at the same moment one counts."""
+    same_as_before = (Member.id == member_id, Member.password_hash == former_hash, Member.status == "active")
+    statement = update(Member).where(*same_as_before).values(password_hash=passwords.hash_password(new))
+    return session().scalar(statement.returning(Member.id)) is not None
+
+
 def _active(member_id: UUID) -> Member:
     # locked, so that a suspension comes before it, or after it and ends what it began
     member = session().get(Member, member_id, with_for_update={"key_share": True})
@@ -103,9 +177,14 @@ def _active(member_id: UUID) -> Member:
 
 def _send_code(member: Member) -> SignInStep:
     code = codes.issue(member.id, purpose="sign_in")
+    _mail_code(member, code, "sign_in_code")
+    return SignInStep(member_id=member.id, code_id=code.id, masked_email=masked(member.email))
+
+
+def _mail_code(member: Member, code: codes.IssuedCode, message: str) -> None:
     mail = compose_mail(
         to=member.email,
-        message="sign_in_code",
+        message=message,
         locale=member.locale,
         family_name=member.family_name,
         given_name=member.given_name,
@@ -113,7 +192,6 @@ def _send_code(member: Member) -> SignInStep:
         minutes=codes.LIFE.seconds // 60,
     )
     outbox.emit("mail", mail, expires_at=code.expires_at)
-    return SignInStep(member_id=member.id, code_id=code.id, masked_email=masked(member.email))
 
 
 def name_of(member_id: UUID) -> str:

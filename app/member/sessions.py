@@ -2,17 +2,20 @@
 
 The cookie `kumiai_session` (signed; its settings are in the factory) holds a 256-bit secret, the database only its
 SHA-256. One query per request reads session and member together, so a revoked session or a suspended member is out
-with the next request.
+with the next request. Whoever must hear that a session ended says so with `when_ended`, and is told in the very
+transaction that ends it, whatever ends it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
-from flask import abort, g, redirect, request, url_for
+from flask import Flask, abort, current_app, g, redirect, request, url_for
 from flask import session as cookie
 from sqlalchemy import ColumnElement, delete, func, text, update
 
@@ -23,6 +26,8 @@ from app.member.models import MemberSession
 
 LIFE = timedelta(hours=12)
 """A session ends this long after sign-in, used or not."""
+
+_ENDED = "kumiai.sessions_ended"
 
 _SECRET = "sid"  # noqa: S105  # the name of the cookie's entry
 
@@ -94,21 +99,22 @@ def _this_page() -> str:
     return quote(request.path) + (f"?{query}" if query else "")
 
 
-def start_session(*, member_id: UUID) -> None:
+def start_session(*, member_id: UUID, auth_time: datetime | None = None) -> None:
     """Sign `member_id` in with this browser, inside the surrounding transaction.
 
-    Whatever the cookie held is dropped and its session revoked: the id changes at sign-in (no fixation).
+    The secret in the cookie changes at every sign-in, and what the cookie held is dropped (no fixation). Where the
+    same member signs in once more (a client wants it fresh) the session goes on under its id, so that no client is
+    told of a sign-out that was none. `auth_time`: when password and code were given, if that is not now.
     """
-    end_session()
-    now = clock.now()
-    secret = new_secret("kss_")
-    session().execute(delete(MemberSession).where(MemberSession.member_id == member_id, MemberSession.expires_at < now))
-    session().add(
-        MemberSession(
-            secret_hash=secret_hash(secret), member_id=member_id, auth_time=now, created_at=now, expires_at=now + LIFE
-        )
-    )
-    session().flush()
+    auth_time, secret, former = auth_time or clock.now(), new_secret("kss_"), cookie.get(_SECRET)
+    new = {"secret_hash": secret_hash(secret), "auth_time": auth_time, "expires_at": auth_time + LIFE}
+    if former is None or not _goes_on(former, member_id, new):
+        end_session()
+        _forget_expired(member_id)
+        session().add(MemberSession(member_id=member_id, **new))
+        session().flush()
+    cookie.clear()
+    g.pop("signed_in_member", None)
     cookie[_SECRET] = secret
 
 
@@ -126,7 +132,31 @@ def revoke_all_sessions(member_id: UUID) -> None:
     _revoke(MemberSession.member_id == member_id)
 
 
-def _revoke(which: ColumnElement[bool]) -> None:
-    session().execute(
-        update(MemberSession).where(which, MemberSession.revoked_at.is_(None)).values(revoked_at=func.now())
+def when_ended(app: Flask, tell: Callable[[Sequence[UUID]], None]) -> None:
+    """Have `tell` called with the ids of sessions that end, in the transaction that ends them.
+
+    Of a session that nobody ends, and that is over after `LIFE`, nobody is told.
+    """
+    app.extensions[_ENDED] = tell
+
+
+def _goes_on(former: str, member_id: UUID, new: dict[str, Any]) -> bool:
+    """Whether `former` is a living session of this member; if so it has the new secret now."""
+    living = (
+        MemberSession.secret_hash == secret_hash(former),
+        MemberSession.member_id == member_id,
+        MemberSession.revoked_at.is_(None),
+        MemberSession.expires_at > func.now(),
     )
+    return session().scalar(update(MemberSession).where(*living).values(**new).returning(MemberSession.id)) is not None
+
+
+def _forget_expired(member_id: UUID) -> None:
+    past = MemberSession.expires_at < clock.now()
+    session().execute(delete(MemberSession).where(MemberSession.member_id == member_id, past))
+
+
+def _revoke(which: ColumnElement[bool]) -> None:
+    statement = update(MemberSession).where(which, MemberSession.revoked_at.is_(None)).values(revoked_at=func.now())
+    if ended := session().scalars(statement.returning(MemberSession.id)).all():
+        current_app.extensions[_ENDED](ended)

@@ -1,4 +1,4 @@
-"""`kumiai worker`: delivers what waits in the outbox. Run as many as you like; none doubles another's work.
+"""Delivers what waits in the outbox. Run as many workers as you like; none doubles another's work.
 
 It wakes at a NOTIFY and looks by itself every second besides, for what becomes due again. SIGTERM and SIGINT let it
 finish the message in hand. Logs name the message's id and what went wrong, never an address or a word of it.
@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import json
 import logging
-import signal
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import FrameType
 from typing import Any
+from uuid import UUID
 
-import click
 import psycopg
 
 from app.limits import forget_past_windows
@@ -35,15 +32,18 @@ _LOOK_EVERY_S = 1.0
 _RECONNECT_AFTER_S = 2.0
 _FORGET_EVERY_S = 600.0
 
-Deliver = Callable[[leases.Leased], None]
+Deliver = Callable[[UUID, dict[str, Any]], None]
+"""Takes a message's id, which stays the same at a second try, and what it says. Raises as adapters do (ports.py)."""
 
 
 class Worker:
     """One worker: one connection, one message at a time."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, deliver: Mapping[str, Deliver] | None = None) -> None:
+        """`deliver` is what it can deliver, by topic; None: mail and SMS."""
         self._database_url = settings.database_url
-        self._deliver = _deliverers(settings)
+        self._sealing_key = settings.sealing_key
+        self._deliver = mail_and_sms(settings) if deliver is None else deliver
         self._stopping = False
         self._forgets_at_s = 0.0
 
@@ -91,7 +91,7 @@ class Worker:
 
     def _attempt(self, connection: psycopg.Connection[Any], job: leases.Leased) -> None:
         try:
-            self._deliver[job.topic](job)
+            self._deliver[job.topic](job.id, json.loads(unseal(self._sealing_key, job.payload_sealed)))
         except Refused:
             _log.warning("%s %s refused for good", job.topic, job.id)
             leases.give_up(connection, job, error="Refused")
@@ -112,18 +112,13 @@ def _wait(connection: psycopg.Connection[Any]) -> None:
         return
 
 
-def _deliverers(settings: Settings) -> dict[str, Deliver]:
-    """What this worker can deliver, by topic. Without KUMIAI_SMS_URL text messages wait for a worker that has it."""
+def mail_and_sms(settings: Settings) -> dict[str, Deliver]:
+    """Without KUMIAI_SMS_URL text messages wait for a worker that has it."""
     mail = mail_from_url(settings.mail_url, sender=settings.mail_from)
-
-    def payload(job: leases.Leased) -> dict[str, Any]:
-        opened: dict[str, Any] = json.loads(unseal(settings.sealing_key, job.payload_sealed))
-        return opened
-
-    deliver: dict[str, Deliver] = {"mail": lambda job: mail.send(MailMessage(id=job.id, **payload(job)))}
+    deliver: dict[str, Deliver] = {"mail": lambda id_, said: mail.send(MailMessage(id=id_, **said))}
     if settings.sms_url:
         sms = sms_from_url(settings.sms_url)
-        deliver["sms"] = lambda job: sms.send(SmsMessage(id=job.id, **payload(job)))
+        deliver["sms"] = lambda id_, said: sms.send(SmsMessage(id=id_, **said))
     return deliver
 
 
@@ -145,17 +140,3 @@ def sms_from_url(url: str) -> Sms:
     if scheme == "twilio":
         return TwilioSms.from_url(url)
     raise SettingsError("KUMIAI_SMS_URL must begin with twilio:// or maildir:")
-
-
-@click.command()
-def worker() -> None:
-    """Deliver mail and SMS from the outbox."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    running = Worker(Settings.from_env())
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        running.stop()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    running.run()

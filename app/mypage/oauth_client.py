@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlencode
 
 import requests
 from authlib.integrations.base_client import OAuthError
@@ -100,6 +101,19 @@ class OAuthClient:
                 if kind in tokens:
                     endpoint = self._endpoint("revocation_endpoint")
                     session.revoke_token(endpoint, token=tokens[kind], token_type_hint=kind).raise_for_status()
+
+    def sign_out_url(self, id_token: str | None, *, locale: str) -> str:
+        """Where to send the browser so that the server ends its session too (RP-Initiated Logout). Raises ServerAway.
+
+        The ID token shows that it is the session we began, which spares the member a second question.
+        """
+        query = {
+            "client_id": self._settings.client_id,
+            "post_logout_redirect_uri": self._settings.signed_out_uri,
+            "ui_locales": locale,
+            **({"id_token_hint": id_token} if id_token else {}),
+        }
+        return f"{self._endpoint('end_session_endpoint')}?{urlencode(query)}"
 
     def _redeem(self, code: str, attempt: Attempt) -> Tokens:
         with server_within_reach(), self.session() as session:

@@ -76,16 +76,25 @@ def callback() -> Response:
 @pages.post("/logout")
 @protected_by(MypageSession())
 def logout() -> Response:
-    """Give the tokens back, forget them, and go on to the server, where the member may sign out altogether."""
-    tokens = session.tokens() or {}
+    """Give the tokens back, forget them, and go on to the server, which signs out too and leads back here."""
+    tokens, id_token = session.tokens() or {}, session.id_token()
     session.forget()
     try:
         _client().revoke(tokens)
+        onward = _client().sign_out_url(id_token, locale=current_locale())
     except ServerAway as error:
         current_app.logger.warning(f"tokens not revoked at sign-out: {_SAFE}", str(error))
         flash("signed_out_here")
         return redirect(url_for("mypage.home"), code=303)
-    return redirect(f"{_settings().issuer_url}/logout", code=303)
+    return redirect(onward, code=303)
+
+
+@pages.get("/signed-out")
+@protected_by(Public("the way back from the server: says that nobody is signed in, where nobody is"))
+def signed_out() -> Response:
+    if session.tokens() is None:
+        flash("signed_out")
+    return redirect(url_for("mypage.home"), code=303)
 
 
 @contextmanager

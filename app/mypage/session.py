@@ -66,12 +66,18 @@ def tokens() -> Tokens | None:
 def sign_in(new: Tokens) -> None:
     """Begin a fresh session. Nothing of the one before stays, so nothing planted in it does."""
     session.clear()
+    session["id_token"] = new["id_token"]
     keep(new)
 
 
 def keep(new: Tokens) -> None:
-    """Remember renewed tokens. The ID token has done its work at sign-in and would only make the cookie big."""
+    """Remember renewed tokens. The ID token stays the one of the sign-in."""
     session["tokens"] = {name: value for name, value in new.items() if name != "id_token"}
+
+
+def id_token() -> str | None:
+    """What the visitor signed in with, to be shown to the server when they sign out. None in an older cookie."""
+    return session.get("id_token")
 
 
 def forget() -> None:

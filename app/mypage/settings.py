@@ -35,6 +35,11 @@ class MypageSettings:
         return f"{self.url}/callback"
 
     @property
+    def signed_out_uri(self) -> str:
+        """Where the server sends the browser after signing out, as it is registered there."""
+        return f"{self.url}/signed-out"
+
+    @property
     def https(self) -> bool:
         """Whether browsers reach the member page over TLS."""
         return urlsplit(self.url).scheme == "https"

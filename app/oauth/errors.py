@@ -187,6 +187,18 @@ class RedirectMismatch(DomainError):
     code, status = "redirect_uri_mismatch", 400
 
 
+class InvalidIdTokenHint(DomainError):
+    """The ID token a client shows at sign-out is not one of ours, or another client's."""
+
+    code, status = "invalid_id_token_hint", 400
+
+
+class LogoutRedirectMismatch(DomainError):
+    """The address to go to after signing out is not registered for that client: nobody is sent there."""
+
+    code, status = "post_logout_redirect_uri_mismatch", 400
+
+
 class InvalidTarget(OAuthRefusal):
     """A token was asked for another resource than this server's API (RFC 8707 section 2)."""
 

@@ -6,7 +6,17 @@ import logging
 
 from flask import Flask
 
-from app.oauth import apps_pages, device_pages, grants_api, refusals
+from app.member import sessions
+from app.oauth import (
+    account,
+    account_pages,
+    apps_pages,
+    device_pages,
+    grants_api,
+    logout_pages,
+    refusals,
+    reset_pages,
+)
 from app.oauth.endpoints import clients, everyone, resource
 from app.oauth.pages import pages
 from app.oauth.ports import SpendControls
@@ -19,5 +29,8 @@ def init_app(app: Flask, settings: Settings, *, controls: SpendControls) -> None
     logging.getLogger("authlib").setLevel(logging.INFO)  # at DEBUG it logs every token it hands out
     app.extensions["kumiai.oauth"] = Server(settings, controls)
     app.register_error_handler(405, refusals.wrong_method)
+    sessions.when_ended(app, account.sessions_ended)
     for blueprint in (pages, device_pages.pages, apps_pages.pages, clients, resource, grants_api.grants, everyone):
+        app.register_blueprint(blueprint)
+    for blueprint in (logout_pages.pages, account_pages.pages, reset_pages.pages):
         app.register_blueprint(blueprint)

@@ -45,7 +45,8 @@ WIDENED = {
         "profile IN ('web', 'native', 'spa', 'service', 'till')",
         "profile IN ('web', 'native', 'spa', 'service', 'till', 'fapi2', 'oidc_basic')",
     ),
-    ("outbox", "topic"): ("topic IN ('mail', 'sms')", "topic IN ('mail', 'sms', 'logout')"),
+    ("outbox", "topic"): ("topic IN ('mail', 'sms')", "topic IN ('mail', 'sms', 'logout', 'password_reset')"),
+    ("verification_code", "purpose"): ("purpose IN ('sign_in')", "purpose IN ('sign_in', 'password_reset')"),
     ("signing_key", "alg"): ("alg IN ('ES256')", "alg IN ('ES256', 'PS256', 'EdDSA')"),
 }
 """Rules that admit more than before: as they were, as they are."""

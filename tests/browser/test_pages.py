@@ -84,7 +84,10 @@ def test_a_member_signs_in_with_the_keyboard_alone(live_server: Live, open_page:
     expect(page.get_by_text("取引履歴の取得が許可されていないため")).to_be_visible()
     tab_to(page, "ログアウト")
     page.keyboard.press("Enter")
-    page.wait_for_url(f"{live_server.url}/logout")
+    expect(page.get_by_text("ログアウトしました")).to_be_visible()
+    assert page.url == f"{live_server.mypage.url}/"
+    page.goto(f"{live_server.url}/logout")
+    expect(page.get_by_text("ログアウト済みです")).to_be_visible()
 
 
 def test_a_member_takes_a_permission_back_with_the_keyboard_alone(live_server: Live, open_page: Open) -> None:

@@ -13,6 +13,7 @@ from tests import factories
 from tests.live import Live, Person
 
 REDIRECT_URI = "http://localhost:9/callback"
+NEW_PASSWORD = "あしたも食堂でおひるごはん"
 _CLIENT = "canteen_app"
 _ALLOWED = "orders_app"
 _DEVICE = "canteen_display"
@@ -42,7 +43,7 @@ def member_with_purchases(live: Live) -> Person:
 
 def tour(page: Page, live: Live, person: Person) -> Iterator[str]:
     """Goes from page to page and yields the name of each. Goes by structure, not by words: any language will do."""
-    primary = page.locator("main .button.primary")
+    primary, refused = page.locator("main .button.primary"), page.locator("main .notice.error")
     page.goto(live.mypage.url)
     yield "welcome"
     primary.click()
@@ -88,11 +89,44 @@ def tour(page: Page, live: Live, person: Person) -> Iterator[str]:
     yield "consent to pay, refused"
     yield from _connected_apps(page, live)
     yield from devices(page, live)
+    page.goto(f"{live.url}/.well-known/change-password")
+    page.wait_for_url(f"{live.url}/account/password")
+    yield "password"
+    fill_passwords(page, current="not the password", new=NEW_PASSWORD)
+    refused.wait_for()
+    yield "password refused"
+    fill_passwords(page, current=person.password, new=NEW_PASSWORD)
+    page.wait_for_url(f"{live.url}/account/password?changed=1")
+    yield "password changed"
+    page.goto(f"{live.url}/oauth/logout?client_id={_CLIENT}")
+    yield "sign-out asked by a client"
+    page.goto(f"{live.url}/oauth/logout?post_logout_redirect_uri=https://evil.example/")
+    yield "sign-out refused"
     for path in ("/", "/docs", "/docs/errors/insufficient_balance", "/dev/mailbox", "/nowhere", "/logout"):
         page.goto(f"{live.url}{path}")
         yield path
+    page.locator("button[name=sessions]").click()
+    page.wait_for_url(f"{live.url}/logout?everywhere=1")
+    yield "signed out everywhere"
+    page.goto(f"{live.url}/login")
+    page.locator("main a.button").click()
+    page.wait_for_url(f"{live.url}/login/forgot")
+    yield "password forgotten"
+    page.locator("#email").fill(person.email)
     primary.click()
-    yield "signed out"
+    page.wait_for_url(f"{live.url}/login/forgot/code")
+    yield "password forgotten, code"
+    for name, value in (("code", "000000"), ("new", person.password), ("again", person.password)):
+        page.locator(f"#{name}").fill(value)
+    primary.click()
+    refused.wait_for()
+    yield "password forgotten, code refused"
+
+
+def fill_passwords(page: Page, *, current: str, new: str) -> None:
+    for name, value in (("current", current), ("new", new), ("again", new)):
+        page.locator(f"#{name}").fill(value)
+    page.locator("main .button.primary").click()
 
 
 def _connected_apps(page: Page, live: Live) -> Iterator[str]:

@@ -51,7 +51,8 @@ def mails(app: Flask, settings: Settings) -> Callable[[str], list[dict[str, str]
 
     def read(email: str) -> list[dict[str, str]]:
         with app.app_context(), transaction():
-            rows = db.session.scalars(select(Outbox).where(Outbox.state == "waiting").order_by(Outbox.id)).all()
+            mail = (Outbox.state == "waiting", Outbox.topic == "mail")
+            rows = db.session.scalars(select(Outbox).where(*mail).order_by(Outbox.id)).all()
             payloads = [json.loads(unseal(settings.sealing_key, row.payload_sealed or b"")) for row in rows]
         return [payload for payload in payloads if payload["to"] == email]
 

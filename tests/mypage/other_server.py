@@ -51,7 +51,7 @@ class OtherServer:
             return self.replies[path]
         match path:
             case "/.well-known/openid-configuration":
-                names = ("authorization", "token", "revocation")
+                names = ("authorization", "token", "revocation", "end_session")
                 endpoints = {f"{name}_endpoint": f"{self.url}/{name}" for name in names}
                 return {"issuer": self.url, "jwks_uri": f"{self.url}/jwks", **endpoints}, 200
             case "/jwks":

@@ -125,7 +125,7 @@ def test_tokens_are_only_in_a_sealed_cookie(visitor: Visitor, person: Person) ->
 
     tokens = visitor.opened()["tokens"]
     assert tokens["access_token"].startswith("kat_")
-    assert "id_token" not in tokens
+    assert "id_token" not in tokens, "kept once, beside them"
     assert tokens["access_token"] not in visitor.cookie.value + home.text
     assert visitor.cookie.has_nonstandard_attr("HttpOnly")
     assert visitor.cookie.get_nonstandard_attr("SameSite") == "Lax"
@@ -267,7 +267,7 @@ def test_withdrawn_permission_signs_out_and_says_why(
     assert "アクセス許可が取り消されたか" not in visitor.get(visitor.home).text
 
 
-def test_sign_out_gives_the_tokens_back_and_goes_on_to_the_server(
+def test_sign_out_gives_the_tokens_back_and_ends_both_sessions(
     live_server: Live, visitor: Visitor, person: Person
 ) -> None:
     home = visitor.enter(person)
@@ -276,10 +276,28 @@ def test_sign_out_gives_the_tokens_back_and_goes_on_to_the_server(
 
     page = visitor.submit(home, form="/logout")
 
-    assert page.url == f"{live_server.url}/logout"
+    assert page.url == visitor.home, "one click: the ID token shows whose session it is"
+    assert "ログアウトしました" in page.text
+    assert "ログアウトしました" not in visitor.get(visitor.home).text
+    assert 'href="/login"' in page.text
     assert _me(live_server, tokens) == 401
-    assert visitor.cookie is None
-    assert 'href="/login"' in visitor.get(visitor.home).text
+    assert not visitor.opened().keys() & {"tokens", "id_token"}
+    assert "ログアウト済みです" in visitor.get(f"{live_server.url}/logout").text
+
+
+def test_signing_out_of_a_cookie_from_before_there_were_id_tokens_in_it(visitor: Visitor, person: Person) -> None:
+    home = visitor.enter(person)
+    visitor.reseal(id_token=None)
+    page = visitor.submit(home, form="/logout")
+    assert "ログアウトしますか" in page.text
+    assert visitor.submit(page, form="/oauth/logout/confirmed").url == visitor.home
+
+
+def test_who_is_signed_in_is_not_told_to_be_signed_out(visitor: Visitor, person: Person) -> None:
+    visitor.enter(person)
+    page = visitor.get(f"{visitor.home}signed-out")
+    assert "組合 花子 さん" in page.text
+    assert "ログアウトしました" not in page.text
 
 
 def _me(live: Live, tokens: dict[str, str]) -> int:
