@@ -90,7 +90,6 @@ def revoke(client: OAuthClient, *, controls: SpendControls) -> None:
     for each other.
     """
     client.status = "revoked"
-    client.registration_hash = None
     session().flush()
     living = (OAuthGrant.client_id == client.id) & OAuthGrant.revoked_at.is_(None)
     grants = select(OAuthGrant.id).where(living).order_by(OAuthGrant.id)
