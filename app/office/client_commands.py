@@ -190,7 +190,8 @@ def _what_ends(client_id: str) -> str:
 
 def _shops(codes: Sequence[str]) -> list[UUID]:
     """The shops of these codes. Raises InvalidClientMetadata."""
-    known = dict(session().execute(select(Shop.code, Shop.id).where(Shop.code.in_(codes))).tuples().all())
+    statement = select(Shop.code, Shop.id).where(Shop.code.in_(codes))
+    known = {row.code: row.id for row in session().execute(statement)}
     if known.keys() != set(codes):
         raise InvalidClientMetadata(field="allowed_shops")
     return [known[code] for code in codes]
