@@ -83,7 +83,7 @@ def no_demo_members(connection: Connection, environment: Environment) -> Iterato
 def messages_delivered(connection: Connection, environment: Environment) -> Iterator[Finding]:
     """Without a worker, or a mail server that takes its mail, nobody gets a code and nobody signs in."""
     statement = """
-        SELECT count(*), ceil(extract(epoch FROM now() - min(created_at)) / 60)::int FROM outbox
+        SELECT count(*), floor(extract(epoch FROM now() - min(created_at)) / 60)::int FROM outbox
          WHERE state = 'waiting' AND created_at < now() - %s
     """
     row = connection.execute(statement, [MESSAGES_MAY_WAIT]).fetchone()

@@ -28,7 +28,7 @@ from tests.oauth.office import kumiai_for
 from tests.oauth.statements import sent
 
 EXPIRED = 200_000
-"""A million takes the tests half a minute to insert; `make bench` is the place for it."""
+"""In the suite. With a million this same test passes too, and takes a minute."""
 PAGES_PER_CHECK = 24
 """Index and table pages that one check may touch: a few levels of five indexes, whatever the size."""
 
