@@ -153,7 +153,7 @@ def register_client(
     )
     client_rules.check(metadata, production=in_production())
     if session().get(OAuthClient, client_id) is not None:
-        raise ClientIdTaken(client_id=client_id)
+        raise ClientIdTaken
     has_secret = PROFILES[profile].confidential and jwks is None
     secret = new_secret("kcs_") if has_secret else None
     client = OAuthClient(

@@ -176,8 +176,8 @@ def _office(client_id: str = "") -> Iterator[Any]:
             rule = say(f"client.rule.{field}")
             raise click.ClickException(say("client.wrong", field=field, rule=rule)) from None
         except DomainError as error:
-            said = f"{say(f'error.{error.code}', **error.detail)} {say(f'error.{error.code}.cure', **error.detail)}"
-            raise click.ClickException(said) from None
+            said = (say(f"error.{error.code}{part}", **error.detail) for part in ("", ".cure"))
+            raise click.ClickException("\n".join(said)) from None
 
 
 def _what_ends(client_id: str) -> str:
