@@ -18,11 +18,11 @@ from flask import Flask
 
 from app.db import PLANS_BY_KEY
 from app.ids import secret_hash
-from app.limits import forget_past_windows
-from app.messaging.worker import Worker
 from app.oauth import protector
 from app.oauth.purge import TABLES, Batch, connect, purge, tidy
 from app.settings import Settings
+from app.worker import worker_for_clients
+from tests.live import eventually
 from tests.oauth.conftest import VERIFIER, Member, ThirdParty
 from tests.oauth.office import kumiai_for
 from tests.oauth.statements import sent
@@ -203,24 +203,17 @@ def test_the_command_says_what_it_did(
 
 
 def test_a_worker_tidies_between_messages(
-    settings: Settings, database: psycopg.Connection[Any], third_party: ThirdParty
+    app: Flask, settings: Settings, database: psycopg.Connection[Any], third_party: ThirdParty
 ) -> None:
     insert_expired(database, third_party.id, 100)
-    tidied = threading.Event()
-
-    def then_say_so(connection: psycopg.Connection[Any]) -> None:
-        tidy(connection)
-        tidied.set()
-
-    worker = Worker(settings, tidy=(forget_past_windows, then_say_so))
+    worker = worker_for_clients(app, settings)
     thread = threading.Thread(target=worker.run)
     thread.start()
     try:
-        assert tidied.wait(20)
+        eventually(lambda: count(database, "oauth_token") == 0 or None)
     finally:
         worker.stop()
         thread.join(20)
-    assert count(database, "oauth_token") == 0
 
 
 def test_tidying_ends_when_its_time_is_up(database: psycopg.Connection[Any], third_party: ThirdParty) -> None:
