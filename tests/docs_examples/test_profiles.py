@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import requests
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from joserfc.jwk import ECKey, OKPKey
+from sqlalchemy import text
 
+from app.db import autocommit
 from tests import factories
 from tests.docs_examples.run import EXAMPLES, example
 from tests.live import Live, Person, eventually, process
@@ -122,6 +127,60 @@ def test_web_signs_out_at_both(live_server: Live, person: Person, tmp_path: Path
         assert 'name="password"' in browser.open(asked).text  # it must be signed in to again
 
 
+def test_web_renews_what_was_given_and_no_more(
+    live_server: Live, person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registered = client(live_server, redirect_uris=["http://localhost/callback"])
+    for name, value in environment(live_server, registered).items():
+        monkeypatch.setenv(name, value or "")
+    monkeypatch.setenv("SESSION_KEY", "s" * 32)
+    spec = importlib.util.spec_from_file_location("docs_example_web", EXAMPLES / "web.py")
+    assert spec and spec.loader
+    web = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(web)
+    visitor = web.app.test_client()
+    back = back_from(live_server, visitor.get("/connect").headers["Location"], person, to="http://localhost/callback")
+    assert visitor.get(back.removeprefix("http://localhost")).status_code == 302
+
+    first = web.TOKENS[str(person.id)]
+    first["expires_at"] = 0
+    assert "5000 yen" in visitor.get("/").text
+    renewed = web.TOKENS[str(person.id)]
+    assert renewed["refresh_token"] != first["refresh_token"]
+    assert renewed["scope"] == "openid profile balance offline_access"
+
+    form = {"token": renewed["refresh_token"]}
+    requests.post(f"{live_server.url}/oauth/revoke", form, auth=(registered.id, registered.secret or ""), timeout=10)
+    renewed["expires_at"] = 0
+    assert visitor.get("/").status_code == 401
+
+
+TEN_MINUTES_LATER = """data:text/javascript,
+    const now = Date.now; let later = 0; Date.now = () => now() + later;
+    process.on("SIGUSR2", () => { later = 600000; console.log("ten minutes later"); });
+"""
+
+
+def test_web_renews_in_javascript_too(live_server: Live, person: Person, tmp_path: Path) -> None:
+    port = free_port()
+    site = f"http://localhost:{port}"
+    registered = client(live_server, redirect_uris=[f"{site}/callback"])
+    options = {"PORT": str(port), "NODE_OPTIONS": f"--import={quote(TEN_MINUTES_LATER, safe=':/,')}"}
+    with (
+        example("web.mjs", **environment(live_server, registered), **options) as running,
+        requests.Session() as visitor,
+    ):
+        running.said("Open ")
+        asked = visitor.get(f"{site}/connect", allow_redirects=False, timeout=10).headers["Location"]
+        visitor.get(back_from(live_server, asked, person, to=site), timeout=10)
+        running.running.send_signal(signal.SIGUSR2)
+        running.said("ten minutes later")
+        assert "5000 yen" in visitor.get(site, timeout=10).text
+    statement = "SELECT count(*) FROM oauth_token WHERE client_id = :id AND kind = 'refresh' AND rotated_at IS NOT NULL"
+    with live_server.app.app_context(), autocommit().connect() as connection:
+        assert connection.execute(text(statement), {"id": registered.id}).scalar_one() == 1
+
+
 def test_web_by_hand(live_server: Live, person: Person) -> None:
     registered = client(live_server, redirect_uris=[CALLBACK])
     with example("web.sh", **environment(live_server, registered)) as running:
@@ -152,7 +211,7 @@ def test_native_by_hand(live_server: Live, person: Person) -> None:
 
 @pytest.mark.parametrize("kind", THREE)
 def test_service(live_server: Live, kind: str) -> None:
-    registered = client(live_server, profile="till")  # the factory gives one its scope; a service differs in those
+    registered = client(live_server, profile="service")
     with example(f"service.{kind}", **environment(live_server, registered)) as running:
         said = running.rest()
     assert registered.id in said
@@ -161,7 +220,7 @@ def test_service(live_server: Live, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", THREE)
 def test_service_with_a_wrong_secret(live_server: Live, kind: str) -> None:
-    registered = client(live_server, profile="till")
+    registered = client(live_server, profile="service")
     with example(f"service.{kind}", **{**environment(live_server, registered), "CLIENT_SECRET": "wrong"}) as running:
         assert "invalid_client" in running.rest(status=1)
 
