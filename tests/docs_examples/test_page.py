@@ -1,4 +1,4 @@
-"""docs/oauth.md: its blocks are the files, its errors the server's, its commands are taken, its links lead somewhere."""
+"""docs/oauth.md: its blocks are the files, its errors the server's, its commands work, its links lead somewhere."""
 
 from __future__ import annotations
 
@@ -16,15 +16,19 @@ from flask import Flask
 from flask.testing import FlaskClient
 from joserfc.jwk import ECKey
 
+from app.db import transaction
 from app.errors import DomainError
+from app.issuer import current_issuer
 from app.oauth import errors
 from app.oauth.profiles import PROFILES
 from app.oauth.scopes import SCOPES, Consent
 from app.settings import Settings
+from app.wallet import setup
 from tests.conftest import ROOT
 from tests.docs_examples.run import EXAMPLES
 from tests.oauth.office import kumiai_for
 
+OPERATING = (ROOT / "docs/operating.md").read_text(encoding="utf-8")
 PAGE = (ROOT / "docs/oauth.md").read_text(encoding="utf-8")
 CODES = sorted(
     {
@@ -82,11 +86,15 @@ def _anchor(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
-COMMANDS = [
-    command.replace("\\\n", " ")
-    for block in re.findall(r"^```sh\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
-    for command in re.findall(r"^kumiai (?:[^\n]*\\\n)*[^\n]*", block, re.MULTILINE)
-]
+def _commands(page: str) -> list[str]:
+    return [
+        command.replace("\\\n", " ")
+        for block in re.findall(r"^```sh\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+        for command in re.findall(r"^kumiai (?:[^\n]*\\\n)*[^\n]*", block, re.MULTILINE)
+    ]
+
+
+COMMANDS = _commands(PAGE)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -107,3 +115,19 @@ def test_the_office_can_register_each(
 
 def test_there_are_commands() -> None:
     assert {re.search(r"--profile (\w+)", command)[1] for command in COMMANDS} == set(PROFILES) - {"till"}  # type: ignore[index]
+
+
+def test_the_commands_of_operating_work_in_their_order(
+    fresh_app: Flask, make_settings: Callable[[str], Settings], fresh_database: str
+) -> None:
+    with fresh_app.app_context(), transaction():
+        setup.open_shop(
+            issuer_id=current_issuer().id, code="canteen", name_ja="中央食堂", name_en="Central Canteen", accepts=[]
+        )
+    kumiai = kumiai_for(make_settings(fresh_database))
+    commands = [line for line in _commands(OPERATING) if re.match(r"kumiai (client|keys)", line)]
+    assert len(commands) == 10
+    for command in commands:
+        done = kumiai(*shlex.split(command, comments=True)[1:], input="y\n")
+        young = command == "kumiai keys rotate" or command.startswith("kumiai keys rotate  ")
+        assert (done.exit_code == 0) is not young, (command, done.output)  # its next key is not six minutes old
