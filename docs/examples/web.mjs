@@ -57,10 +57,10 @@ const pages = {
     const form = { grant_type: "authorization_code", code: query.get("code"), redirect_uri: REDIRECT_URI };
     session.token = await ask({ ...form, code_verifier: verifier });
     session.member = (await checked(session.token.id_token, nonce)).sub;
-    return { location: "/" };
+    return { location: "/", signedIn: true };
   },
   "/": async (session) => {
-    if (!session.member) return { text: '<a href="/connect">Connect my e-money</a>' };
+    if (!session.member) return { html: '<a href="/connect">Connect my e-money</a>' };
     const token = await livingToken(session);
     if (!token.scope.split(" ").includes("balance")) return { text: "Connected, without the balance." };
     const answer = await fetch(`${KUMIAI_URL}/v1/wallets`, { headers: { Authorization: `Bearer ${token.access_token}` } });
@@ -71,11 +71,17 @@ const pages = {
 createServer(async (request, response) => {
   const url = new URL(request.url, REDIRECT_URI);
   const cookie = /app=([\w-]{43})/.exec(request.headers.cookie ?? "")?.[1];
-  const id = sessions.has(cookie) ? cookie : random();
+  let id = sessions.has(cookie) ? cookie : random();
   const session = sessions.get(id) ?? sessions.set(id, {}).get(id);
   const page = pages[url.pathname] ?? (async () => ({ text: "Nothing here." }));
   const shown = await page(session, url.searchParams).catch((error) => ({ text: `Sorry: ${error.message}` }));
+  if (shown.signedIn) { // under a new name: nobody else can know it
+    sessions.delete(id);
+    sessions.set(id = random(), session);
+  }
   response.setHeader("Set-Cookie", `app=${id}; HttpOnly; SameSite=Lax; Path=/`); // and Secure, over https
-  response.setHeader("Content-Type", "text/html; charset=utf-8");
-  response.writeHead(shown.location ? 303 : 200, shown.location ? { Location: shown.location } : {}).end(shown.text);
+  response.setHeader("Content-Type", `text/${shown.html ? "html" : "plain"}; charset=utf-8`); // words of others are no HTML
+  response.setHeader("X-Content-Type-Options", "nosniff");
+  response.writeHead(shown.location ? 303 : 200, shown.location ? { Location: shown.location } : {});
+  response.end(shown.html ?? shown.text);
 }).listen(Number(PORT), () => console.log(`Open http://localhost:${PORT}/`));

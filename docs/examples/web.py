@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 import requests
 from authlib.integrations.flask_client import OAuth, OAuthError
 from flask import Flask, abort, redirect, request, session, url_for
+from markupsafe import escape
 
 KUMIAI = os.environ["KUMIAI_URL"]
 CLIENT = (os.environ["CLIENT_ID"], os.environ["CLIENT_SECRET"])
@@ -35,7 +36,7 @@ def callback():
     try:
         token = kumiai.authorize_access_token()  # checks state, redeems the code, checks the ID token
     except OAuthError as error:
-        return f"Not connected: {error.error}", 400
+        return f"Not connected: {escape(error.error)}", 400  # anybody can write a link with an error in it
     session["member"] = token["userinfo"]["sub"]
     session["id_token"] = token["id_token"]
     TOKENS[session["member"]] = token

@@ -116,6 +116,27 @@ def test_web_denied(live_server: Live, person: Person, kind: str, tmp_path: Path
         assert "Not connected: access_denied" in visitor.get(back, timeout=10).text
 
 
+@pytest.mark.parametrize("kind", ["py", "mjs"])
+def test_web_shows_no_words_of_others_as_html(live_server: Live, kind: str, tmp_path: Path) -> None:
+    with web_site(live_server, kind, tmp_path) as site, requests.Session() as visitor:
+        asked = visitor.get(f"{site}/connect", allow_redirects=False, timeout=10).headers["Location"]
+        state = re.search("state=([^&]*)", asked)
+        assert state
+        query = {"error": "<script>", "state": state[1], "iss": live_server.url}
+        answer = visitor.get(f"{site}/callback", params=query, timeout=10)
+        assert "Not connected" in answer.text
+        assert "<script>" not in answer.text or answer.headers["Content-Type"].startswith("text/plain")
+
+
+def test_web_gives_the_session_a_new_name_at_sign_in(live_server: Live, person: Person, tmp_path: Path) -> None:
+    with web_site(live_server, "mjs", tmp_path) as site, requests.Session() as visitor:
+        asked = visitor.get(f"{site}/connect", allow_redirects=False, timeout=10).headers["Location"]
+        before = visitor.cookies["app"]
+        visitor.get(back_from(live_server, asked, person, to=site), timeout=10)
+        assert "5000 yen" in visitor.get(site, timeout=10).text
+        assert "5000 yen" not in requests.get(site, cookies={"app": before}, timeout=10).text
+
+
 def test_web_signs_out_at_both(live_server: Live, person: Person, tmp_path: Path) -> None:
     with web_site(live_server, "py", tmp_path) as site, requests.Session() as visitor:
         asked = visitor.get(f"{site}/connect", allow_redirects=False, timeout=10).headers["Location"]
