@@ -49,13 +49,13 @@ class GrantHolder:
         return "a token of that grant, or the secret of its client"
 
 
-@grants.get("/<uuid:grant_id>")
+@grants.get("/<uuid:grant_id>", provide_automatic_options=False)
 @protected_by(GrantHolder())
 def query(grant_id: UUID) -> Response:
     return jsonify(apps.described_to_client(client_id=g.grants_of, grant_id=grant_id, controls=server().controls))
 
 
-@grants.delete("/<uuid:grant_id>")
+@grants.delete("/<uuid:grant_id>", provide_automatic_options=False)
 @protected_by(GrantHolder())
 def revoke(grant_id: UUID) -> Response:
     with transaction():

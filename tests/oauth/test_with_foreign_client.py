@@ -53,7 +53,9 @@ class Browser:
 
     def sign_in(self, page: requests.Response, person: Person) -> requests.Response:
         page = self.send(page, email=person.email, password=person.password)
-        page = self.send(page, code=self._server.mailed_code(person.email))
+        return self.follow_refresh(self.send(page, code=self._server.mailed_code(person.email)))
+
+    def follow_refresh(self, page: requests.Response) -> requests.Response:
         refresh = re.search(r'http-equiv="refresh" content="0; ?url=([^"]*)"', page.text, re.IGNORECASE)
         assert refresh, page.text
         return self.open(urljoin(page.url, html.unescape(refresh[1])))
