@@ -32,8 +32,9 @@ async function answered(back) {
   if (!answer.ok) return say(`${token.error}: ${token.error_description}`);
   const headers = { Authorization: `Bearer ${token.access_token}` };
   const member = await (await fetch(known.userinfo_endpoint, { headers })).json();
-  const grant = await (await fetch(`${known.grant_management_endpoint}/${token.grant_id}`, { headers })).json();
-  return say(`Hello ${member.name}, you allow: ${grant.scopes[0].scope}`);
+  if (!token.scope.split(" ").includes("balance")) return say(`Hello ${member.name}, you keep your balance to yourself.`);
+  const wallets = await (await fetch(`${kumiai}/v1/wallets`, { headers })).json();
+  return say(`Hello ${member.name}, you have ¥${wallets.total_yen}, and you allow: ${token.scope}`);
 }
 
 const back = new URLSearchParams(location.search);

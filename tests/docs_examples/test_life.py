@@ -233,7 +233,7 @@ def test_a_page_alone(live_server: Live, person: Person, open_page: Open, tmp_pa
         page.get_by_role("button", name="Allow access").click()
         page.wait_for_url(address)
         page.get_by_text("you allow").wait_for()
-        assert page.inner_text("#said") == "Hello 組合 花子, you allow: openid profile balance"
+        assert page.inner_text("#said") == "Hello 組合 花子, you have ¥5000, and you allow: openid profile balance"
         assert page.evaluate("sessionStorage.length") == 0
 
 
