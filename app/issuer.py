@@ -94,6 +94,12 @@ def issuer_today() -> date:
     return clock.now().astimezone(issuer_zone()).date()
 
 
+def in_production() -> bool:
+    """Whether this server is for real members and money, where what only helps development is refused."""
+    production: bool = current_app.extensions["kumiai.settings"].production
+    return production
+
+
 def _read() -> CurrentIssuer:
     columns = (
         Issuer.id,

@@ -17,7 +17,7 @@ from app.db import transaction
 from app.factory import create_app
 from app.member import service
 from app.messaging.worker import Deliver, Worker, mail_and_sms
-from app.oauth import backchannel
+from app.oauth import backchannel, purge
 from app.settings import Settings
 
 
@@ -37,13 +37,16 @@ def reset_codes(app: Flask) -> Deliver:
 
 
 def worker_for_clients(app: Flask, settings: Settings) -> Worker:
-    """Tells clients of sign-outs, in the server's own application: it signs with the server's keys."""
+    """Tells clients of sign-outs, in the server's own application: it signs with the server's keys.
+
+    It also deletes old rows of the authorization server now and then: mail does not wait for that.
+    """
 
     def deliver(message_id: UUID, said: dict[str, Any]) -> None:
         with app.app_context():
             backchannel.deliver(message_id, said, settings=settings)
 
-    return Worker(settings, deliver={"logout": deliver})
+    return Worker(settings, deliver={"logout": deliver}, tidy=(purge.tidy,))
 
 
 @click.command()

@@ -17,7 +17,7 @@ from uuid import UUID
 
 from flask import Flask, abort, current_app, g, redirect, request, url_for
 from flask import session as cookie
-from sqlalchemy import ColumnElement, delete, func, text, update
+from sqlalchemy import ColumnElement, delete, func, select, text, update
 
 from app import clock
 from app.db import autocommit, session
@@ -61,6 +61,17 @@ def current_member() -> SignedInMember | None:
         g.signed_in_member = _read()
     member: SignedInMember | None = g.signed_in_member
     return member
+
+
+def hold_session(member: SignedInMember) -> bool:
+    """Whether the member is signed in still; if so, signing out waits for the surrounding transaction.
+
+    For what is written in the member's name: without it, an answer given at the very moment of a sign-out (here, at
+    another device, or by a suspension) would outlive it.
+    """
+    living = (MemberSession.id == member.session_id, MemberSession.revoked_at.is_(None))
+    held = select(MemberSession.id).where(*living, MemberSession.expires_at > clock.now()).with_for_update(read=True)
+    return session().scalar(held) is not None
 
 
 def _read() -> SignedInMember | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -34,16 +34,25 @@ _FORGET_EVERY_S = 600.0
 
 Deliver = Callable[[UUID, dict[str, Any]], None]
 """Takes a message's id, which stays the same at a second try, and what it says. Raises as adapters do (ports.py)."""
+Tidy = Callable[[psycopg.Connection[Any]], None]
+"""Deletes what is over, for a second at most; called every ten minutes, on the worker's connection."""
 
 
 class Worker:
     """One worker: one connection, one message at a time."""
 
-    def __init__(self, settings: Settings, *, deliver: Mapping[str, Deliver] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        deliver: Mapping[str, Deliver] | None = None,
+        tidy: Sequence[Tidy] = (forget_past_windows,),
+    ) -> None:
         """`deliver` is what it can deliver, by topic; None: mail and SMS."""
         self._database_url = settings.database_url
         self._sealing_key = settings.sealing_key
         self._deliver = mail_and_sms(settings) if deliver is None else deliver
+        self._tidies = tidy
         self._stopping = False
         self._forgets_at_s = 0.0
 
@@ -73,7 +82,8 @@ class Worker:
 
     def _tidy(self, connection: psycopg.Connection[Any]) -> None:
         if time.monotonic() >= self._forgets_at_s:
-            forget_past_windows(connection)
+            for tidy in self._tidies:
+                tidy(connection)
             self._forgets_at_s = time.monotonic() + _FORGET_EVERY_S
 
     def deliver_one(self, connection: psycopg.Connection[Any]) -> bool:

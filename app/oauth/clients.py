@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,14 +12,13 @@ from sqlalchemy import select
 
 from app.db import autocommit, session
 from app.ids import new_secret, same, secret_hash
-from app.issuer import current_issuer
-from app.oauth import jws, redirects
-from app.oauth.errors import InvalidClientMetadata
+from app.issuer import current_issuer, in_production
+from app.oauth import client_rules, redirects
+from app.oauth.client_rules import ID_FORM, Metadata
+from app.oauth.errors import ClientIdTaken, InvalidClientMetadata
 from app.oauth.models import OAuthClient
 from app.oauth.profiles import PROFILES, Profile
-from app.oauth.scopes import SCOPES, in_order
-
-_ID = re.compile(r"[a-z][a-z0-9_]{2,63}")
+from app.oauth.scopes import in_order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +82,7 @@ class Client(ClientMixin):  # type: ignore[misc]  # Authlib ships no types
 
 def find_client(client_id: str | None) -> Client | None:
     """The active client of this id, or None. One query."""
-    if client_id is None or not _ID.fullmatch(client_id):
+    if client_id is None or not ID_FORM.fullmatch(client_id):
         return None
     columns = (
         OAuthClient.id,
@@ -138,9 +136,24 @@ def register_client(
     The secret is shown this once: only its hash is kept. `scopes` is the most the client can ever be given,
     `allowed_shops` the shops it may take payments for, `jwks` its public keys where it signs assertions instead of
     using a secret. Runs in the caller's transaction.
-    Raises InvalidClientMetadata naming the field (RFC 7591 section 3.2.2).
+    Raises InvalidClientMetadata naming the field (RFC 7591 section 3.2.2); ClientIdTaken.
     """
-    _check_metadata(client_id=client_id, profile=profile, scopes=scopes, redirect_uris=redirect_uris, jwks=jwks)
+    if not ID_FORM.fullmatch(client_id):
+        raise InvalidClientMetadata(field="client_id")
+    metadata = Metadata(
+        name_ja=name_ja,
+        name_en=name_en,
+        profile=profile,
+        scopes=scopes,
+        redirect_uris=redirect_uris,
+        jwks=jwks,
+        post_logout_redirect_uris=post_logout_redirect_uris,
+        backchannel_logout_uri=backchannel_logout_uri,
+        id_token_alg=id_token_alg,
+    )
+    client_rules.check(metadata, production=in_production())
+    if session().get(OAuthClient, client_id) is not None:
+        raise ClientIdTaken
     has_secret = PROFILES[profile].confidential and jwks is None
     secret = new_secret("kcs_") if has_secret else None
     client = OAuthClient(
@@ -161,28 +174,3 @@ def register_client(
     session().add(client)
     session().flush()
     return client, secret
-
-
-def _check_metadata(
-    *,
-    client_id: str,
-    profile: str,
-    scopes: Sequence[str],
-    redirect_uris: Sequence[str],
-    jwks: dict[str, Any] | None,
-) -> None:
-    if not _ID.fullmatch(client_id):
-        raise InvalidClientMetadata(field="client_id")
-    if profile not in PROFILES:
-        raise InvalidClientMetadata(field="profile")
-    if not SCOPES.keys() >= set(scopes):
-        raise InvalidClientMetadata(field="scopes")
-    if bool(redirect_uris) != PROFILES[profile].acts_for_members or not all(
-        redirects.registrable(uri, profile=profile) for uri in redirect_uris
-    ):
-        raise InvalidClientMetadata(field="redirect_uris")
-    methods = PROFILES[profile].auth_methods
-    if (jwks is None and methods == {"private_key_jwt"}) or (jwks is not None and "private_key_jwt" not in methods):
-        raise InvalidClientMetadata(field="jwks")
-    if jwks is not None and not jws.registrable(jwks):
-        raise InvalidClientMetadata(field="jwks")

@@ -36,6 +36,7 @@ def _addresses(issuer_url: str) -> dict[str, Any]:
         "device_authorization_endpoint": f"{issuer_url}/oauth/device_authorization",
         "token_endpoint": f"{issuer_url}/oauth/token",
         "userinfo_endpoint": f"{issuer_url}/oauth/userinfo",
+        "registration_endpoint": f"{issuer_url}/oauth/register",
         "revocation_endpoint": f"{issuer_url}/oauth/revoke",
         "end_session_endpoint": f"{issuer_url}/oauth/logout",
         "backchannel_logout_supported": True,

@@ -169,10 +169,42 @@ class InsufficientUserAuthentication(TokenRefused):
         return {"error_description": said, "max_age": str(self.detail["max_age_s"])}
 
 
-class InvalidClientMetadata(DomainError):
+class InvalidClientMetadata(OAuthRefusal):
     """A client cannot be registered like this; `field` says what is wrong (RFC 7591 section 3.2.2)."""
 
-    code, status = "invalid_client_metadata", 400
+    code = "invalid_client_metadata"
+
+
+class InvalidRedirectUri(InvalidClientMetadata):
+    """The same, of its redirect URIs."""
+
+    code = "invalid_redirect_uri"
+
+
+class ClientIdTaken(OAuthRefusal):
+    """Another client has this id, or had it: ids of revoked clients are not given away again."""
+
+    code, status = "client_id_taken", 409
+
+
+class RegistrationTokenMissing(OAuthRefusal):
+    """Neither an initial nor a registration access token was sent: a challenge without an error code (RFC 6750 3.1)."""
+
+    code, status = "unauthorized", 401
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"WWW-Authenticate": 'Bearer realm="kumiai"'}
+
+
+class RegistrationRefused(OAuthRefusal):
+    """That token is unknown, expired, used up or another client's (RFC 7591 section 3, RFC 7592 section 2)."""
+
+    code, status = "invalid_token", 401
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"WWW-Authenticate": 'Bearer realm="kumiai", error="invalid_token"'}
 
 
 class UnknownClient(DomainError):

@@ -148,11 +148,17 @@ def keys_for(jwks: Mapping[str, Any], jwt: Jwt) -> list[Key]:
 
 
 def registrable(jwks: object) -> bool:
-    """Whether a client may register this JWK set: a few public keys, and at least one that can sign an assertion."""
+    """Whether a client may register this JWK set: a few public keys, and at least one that can sign an assertion.
+
+    Of two keys with one `kid` nobody could say which is meant.
+    """
     keys = jwks.get("keys") if isinstance(jwks, dict) else None
     if not isinstance(keys, list) or not 0 < len(keys) <= MAX_KEYS:
         return False
     if not all(isinstance(jwk, dict) and not _PRIVATE & jwk.keys() for jwk in keys):
+        return False
+    kids = [jwk["kid"] for jwk in keys if "kid" in jwk]
+    if not all(isinstance(kid, str) for kid in kids) or len(kids) != len(set(kids)):
         return False
     return any(_usable(jwk) for jwk in keys)
 

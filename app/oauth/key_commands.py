@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -15,7 +14,7 @@ from app.oauth import keys as service
 from app.oauth.models import SigningKey
 from app.seal import SealBroken
 from app.settings import Settings, development_environment
-from app.web.terminal import say
+from app.web.terminal import aligned, say
 
 _COLUMNS = ("kid", "alg", "state", "since", "then")
 
@@ -32,7 +31,7 @@ def list_() -> None:
         rows = service.every_key()
         lines = [tuple(say(f"keys.column.{name}") for name in _COLUMNS)]
         lines += [_described(row, settings=settings) for row in rows]
-        for line in _aligned(lines):
+        for line in aligned(lines):
             click.echo(line)
         service.check_seals(rows, sealing_key=settings.sealing_key)
 
@@ -101,15 +100,3 @@ def _then_retired(retired_at: datetime, *, settings: Settings) -> str:
 
 def _local(instant: datetime, *, settings: Settings) -> str:
     return instant.astimezone(settings.zone).isoformat(sep=" ", timespec="seconds")
-
-
-def _aligned(lines: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        cells = (cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True))
-        yield "  ".join(cells).rstrip()
-
-
-def _width(text: str) -> int:
-    """How many columns of a terminal it takes; a Japanese character takes two."""
-    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)

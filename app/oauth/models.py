@@ -42,6 +42,9 @@ class OAuthClient(Base):
     jwks: Mapped[dict[str, Any] | None] = mapped_column(
         JSONB(none_as_null=True), comment="public keys that sign its assertions (private_key_jwt)"
     )
+    credential_at: Mapped[datetime] = mapped_column(
+        server_default=func.now(), comment="since when it has this secret or these keys"
+    )
     redirect_uris: Mapped[list[str]]
     scopes: Mapped[list[str]] = mapped_column(comment="the most it may ever be given")
     allowed_shops: Mapped[list[UUID]] = mapped_column(

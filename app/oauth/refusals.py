@@ -19,7 +19,14 @@ from app.oauth.errors import OAuthRefusal
 from app.web.locale import translate
 
 ADDRESSES = frozenset(
-    {"/oauth/par", "/oauth/token", "/oauth/revoke", "/oauth/introspect", "/oauth/device_authorization"}
+    {
+        "/oauth/par",
+        "/oauth/token",
+        "/oauth/revoke",
+        "/oauth/introspect",
+        "/oauth/device_authorization",
+        "/oauth/register",
+    }
 )
 _LATER = "temporarily_unavailable"
 _SENTENCES = {405: "method_not_allowed", 413: "too_large", 500: "internal_error"}
@@ -28,7 +35,7 @@ _DATABASE_BACK_IN_S = 1
 
 def answer_for(blueprint: Blueprint) -> None:
     """Answer so for everything that goes wrong in a view of `blueprint`."""
-    blueprint.register_error_handler(OAuthRefusal, _refused)
+    blueprint.register_error_handler(OAuthRefusal, refused)
     blueprint.register_error_handler(OAuth2Error, _not_in_order)
     blueprint.register_error_handler(TooManyRequests, _too_many)
     blueprint.register_error_handler(psycopg.OperationalError, _database_away)
@@ -39,10 +46,12 @@ def answer_for(blueprint: Blueprint) -> None:
 
 def wrong_method(error: HTTPException) -> Response:
     """A 405. The router found no view, so no blueprint speaks for it."""
-    return _http_error(error) if request.path in ADDRESSES else problem.http_error(error)
+    of_ours = request.path in ADDRESSES or request.path.startswith("/oauth/register/")
+    return _http_error(error) if of_ours else problem.http_error(error)
 
 
-def _refused(refusal: OAuthRefusal) -> Response:
+def refused(refusal: OAuthRefusal) -> Response:
+    """A refusal of ours, in that form."""
     response = _answer(refusal.code, said=refusal.sentence or refusal.code, status=refusal.status, **refusal.detail)
     response.headers.update(refusal.headers)
     return response

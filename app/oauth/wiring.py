@@ -15,6 +15,7 @@ from app.oauth import (
     grants_api,
     logout_pages,
     refusals,
+    registration_endpoints,
     reset_pages,
 )
 from app.oauth.endpoints import clients, everyone, resource
@@ -32,5 +33,5 @@ def init_app(app: Flask, settings: Settings, *, controls: SpendControls) -> None
     sessions.when_ended(app, account.sessions_ended)
     for blueprint in (pages, device_pages.pages, apps_pages.pages, clients, resource, grants_api.grants, everyone):
         app.register_blueprint(blueprint)
-    for blueprint in (logout_pages.pages, account_pages.pages, reset_pages.pages):
+    for blueprint in (logout_pages.pages, account_pages.pages, reset_pages.pages, registration_endpoints.blueprint):
         app.register_blueprint(blueprint)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import date
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import ARRAY, Uuid, any_, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app import clock
@@ -117,4 +117,5 @@ class GrantControls:
 
     def grants_ended(self, grant_ids: Sequence[UUID]) -> None:
         """Let none of these grants spend any more."""
-        session().execute(update(SpendControl).where(SpendControl.id.in_(grant_ids)).values(status="revoked"))
+        ids = literal(list(grant_ids), ARRAY(Uuid))  # one parameter: PostgreSQL takes no more than 65,535
+        session().execute(update(SpendControl).where(SpendControl.id == any_(ids)).values(status="revoked"))

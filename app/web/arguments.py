@@ -21,13 +21,13 @@ _MAX_DIGITS = 18
 _UNSTORABLE = re.compile(r"[\0\ud800-\udfff]")
 
 
-def _whole_number(digits: str) -> int | float:
+def whole_number(digits: str) -> int | float:
     """A number longer than any field takes is read as a fraction, which no field for whole numbers takes: Python
     refuses to convert thousands of digits, and the refusal would not say which field it was."""
     return int(digits) if len(digits) <= _MAX_DIGITS else float(digits)
 
 
-_DECODER = json.JSONDecoder(parse_int=_whole_number)
+_DECODER = json.JSONDecoder(parse_int=whole_number)
 
 
 class Parser(FlaskParser):
@@ -56,10 +56,14 @@ def init_app(app: Flask) -> None:
     app.before_request(_refuse_unstorable_path)
 
 
-def _refuse_unstorable_text(body: Any) -> None:
+def unstorable(body: Any) -> list[str]:
+    """The fields of a JSON body that hold text which cannot be kept."""
     fields = body.items() if isinstance(body, dict) else [("_schema", body)]
-    wrong = [name for name, value in fields if any(map(_UNSTORABLE.search, _texts([name, value])))]
-    if wrong:
+    return [name for name, value in fields if any(map(_UNSTORABLE.search, _texts([name, value])))]
+
+
+def _refuse_unstorable_text(body: Any) -> None:
+    if wrong := unstorable(body):
         abort(422, messages={"json": {name: ["Must be Unicode text without NUL."] for name in wrong}})
 
 

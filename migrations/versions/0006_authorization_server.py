@@ -245,6 +245,16 @@ def upgrade() -> None:
     )
     op.add_column(
         "oauth_client",
+        sa.Column(
+            "credential_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+            comment="since when it has this secret or these keys",
+        ),
+    )
+    op.add_column(
+        "oauth_client",
         sa.Column("post_logout_redirect_uris", sa.ARRAY(sa.Text()), server_default=sa.text("'{}'"), nullable=False),
     )
     op.add_column(
@@ -406,6 +416,7 @@ def downgrade() -> None:
     op.drop_column("oauth_client", "id_token_alg")
     op.drop_column("oauth_client", "backchannel_logout_uri")
     op.drop_column("oauth_client", "post_logout_redirect_uris")
+    op.drop_column("oauth_client", "credential_at")
     op.drop_column("oauth_client", "jwks")
     op.drop_table("oauth_session_client")
     op.drop_constraint(op.f("uq_member_session_id"), "member_session", type_="unique")

@@ -77,6 +77,7 @@ def test_rooms_stay_small() -> None:
 
 
 EXAMPLES = {
+    "client_id": "example_app",
     "code": "not_found",
     "filename": "kumiai.css",
     "grant_id": UUID(int=1),

@@ -95,11 +95,19 @@ KEYS = {"keys": [ECKey.generate_key("P-256").as_dict(private=False)]}
 @pytest.mark.parametrize("profile", PROFILES)
 def test_the_secret_is_shown_once_and_kept_as_a_hash(app: Flask, profile: str, rows: Callable[..., list[Any]]) -> None:
     client_id = f"profile_{profile}"
-    uris = GOOD["redirect_uris"] if PROFILES[profile].acts_for_members else []
+    for_members = PROFILES[profile].acts_for_members
+    uris, scopes = (GOOD["redirect_uris"], GOOD["scopes"]) if for_members else ([], ["till"])
     jwks = KEYS if profile == "fapi2" else None
     with app.app_context(), transaction():
         row, secret = register_client(
-            **{**GOOD, "client_id": client_id, "profile": profile, "redirect_uris": uris, "jwks": jwks}
+            **{
+                **GOOD,
+                "client_id": client_id,
+                "profile": profile,
+                "scopes": scopes,
+                "redirect_uris": uris,
+                "jwks": jwks,
+            }
         )
         assert row.id == client_id
 
