@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import requests
 from sqlalchemy import text
 
-from app.db import autocommit
+from app.db import autocommit, transaction
+from app.oauth import invitations
 from tests import factories
 from tests.live import Live, Person
-from tests.oauth.browser import Browser
+from tests.oauth.browser import TIMEOUT_S, Browser
 from tests.oauth.keyholder import Signer
 from tests.oauth.over_http.plain_client import CALLBACK, PlainClient
 
@@ -75,6 +77,21 @@ def new_client(live_server: Live) -> Callable[..., PlainClient]:
 def web(new_client: Callable[..., PlainClient]) -> PlainClient:
     """A web application with a secret."""
     return new_client()
+
+
+@pytest.fixture(scope="module")
+def registration(live_server: Live) -> Callable[..., requests.Response]:
+    """Registers clients as an invited developer does (RFC 7591); every value can be bent."""
+    invited: dict[str, Any] = {"profiles": ["web", "native", "fapi2"], "scopes": ["openid", "balance"]}
+    with live_server.app.app_context(), transaction():
+        token = invitations.invite(**invited, uses=50, days=1, note="checklist")
+
+    def send(**metadata: Any) -> requests.Response:
+        body = {"client_name": "学食アプリ", "redirect_uris": [CALLBACK], "scope": "openid balance", **metadata}
+        bearer = {"Authorization": f"Bearer {token}"}
+        return requests.post(f"{live_server.url}/oauth/register", json=body, headers=bearer, timeout=TIMEOUT_S)
+
+    return send
 
 
 @pytest.fixture

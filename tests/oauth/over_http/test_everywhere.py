@@ -7,7 +7,7 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 import requests
@@ -499,11 +499,17 @@ def test_the_session_id_changes_at_sign_in(live_server: Live) -> None:
 # --- client_id cannot look like a member's `sub`
 
 
-def test_a_client_id_cannot_look_like_a_sub(live_server: Live, web: PlainClient, browser: Browser) -> None:
-    """client_id cannot look like a member's `sub`"""
+def test_a_client_id_cannot_look_like_a_sub(
+    live_server: Live, web: PlainClient, browser: Browser, registration: Callable[..., requests.Response]
+) -> None:
+    """client_id cannot look like a member's `sub`: neither one that a developer is given, nor one the office chooses"""
     sub = web.call(web.tokens(browser)["access_token"]).json()["sub"]
+    assert str(UUID(sub)) == sub
     assert is_error_page(get(web.address(client_id=sub)))
-    for looks_like_it in (sub, sub.upper(), sub.replace("-", ""), str(uuid4())):
+    given = registration(client_id=sub)
+    assert given.status_code == 201
+    assert re.fullmatch("c_[0-9a-f]{24}", given.json()["client_id"])  # what was wished for is not looked at
+    for looks_like_it in (sub, sub.upper(), str(uuid4())):
         with pytest.raises(InvalidClientMetadata) as refused, live_server.app.app_context():
             factories.oauth_client(client_id=looks_like_it)
         assert refused.value.detail == {"field": "client_id"}

@@ -12,8 +12,6 @@ import requests
 from joserfc.jwk import ECKey, OctKey
 
 from app import clock
-from app.oauth.errors import InvalidClientMetadata
-from tests import factories
 from tests.live import Live
 from tests.oauth.browser import TIMEOUT_S, Browser
 from tests.oauth.keyholder import Signer, by_assertion, now, sign
@@ -45,11 +43,26 @@ def forms(app: PlainClient) -> dict[str, dict[str, str]]:
 # --- confidential only; private_key_jwt (PS256/ES256/EdDSA), also on refresh
 
 
-def test_confidential_only(live_server: Live, app: PlainClient) -> None:
-    """confidential only"""
-    with pytest.raises(InvalidClientMetadata) as refused, live_server.app.app_context():
-        factories.oauth_client(profile="fapi2")
-    assert refused.value.detail == {"field": "jwks"}
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"jwks": None},
+        {"token_endpoint_auth_method": "none"},
+        {"token_endpoint_auth_method": "client_secret_basic"},
+        {"jwks": {"keys": [Signer.new().key.as_dict(private=True)]}},
+        {"jwks": {"keys": [OctKey.generate_key().as_dict(private=True)]}},
+    ],
+)
+def test_confidential_only(registration: Callable[..., requests.Response], metadata: dict[str, Any]) -> None:
+    """confidential only: no client of the profile is registered without keys, and none with a secret"""
+    said = {"kumiai_profile": "fapi2", "jwks": Signer.new().jwks, **metadata}
+    refused = registration(**{name: value for name, value in said.items() if value is not None})
+    assert refusal(refused) == (400, "invalid_client_metadata")
+    assert registration(kumiai_profile="fapi2", jwks=Signer.new().jwks).status_code == 201
+
+
+def test_nobody_is_the_client_without_its_key(live_server: Live, app: PlainClient) -> None:
+    """confidential only: a name alone, or with a secret, proves nothing"""
     for form in ({"client_id": app.id}, {"client_id": app.id, "client_secret": "s3cret"}):
         for path, asked in forms(app).items():
             answer = requests.post(f"{live_server.url}{path}", {**asked, **form}, timeout=TIMEOUT_S)
@@ -270,19 +283,19 @@ def test_a_proof_at_par_binds_the_code(app: PlainClient, browser: Browser) -> No
 
 # --- RS: htm, htu, iat, jti replay, ath, key, alg, typ, private jwk, Bearer downgrade all refused
 
-USERINFO = "/oauth/userinfo"
+USERINFO, API = "/oauth/userinfo", "/v1/wallets"
 
 
-def bent_proof(app: PlainClient, token: str, how: str) -> str | None:
-    """A proof for userinfo with one thing wrong."""
+def bent_proof(app: PlainClient, token: str, how: str, *, path: str = USERINFO) -> str | None:
+    """A proof for a GET of this path, with one thing wrong."""
     key = app.dpop
     assert key is not None
     rsa = Signer.new("PS256")
     changes: dict[str, Any] = {
         "htm": {"htm": "POST"},
         "htm, missing": {"htm": None},
-        "htu, path": {"htu": f"{app.live.url}/v1/wallets"},
-        "htu, host": {"htu": f"https://other.example{USERINFO}"},
+        "htu, path": {"htu": f"{app.live.url}/v1/me"},
+        "htu, host": {"htu": f"https://other.example{path}"},
         "htu, missing": {"htu": None},
         "iat, old": {"iat": now() - 65},
         "iat, ahead": {"iat": now() + 65},
@@ -300,12 +313,12 @@ def bent_proof(app: PlainClient, token: str, how: str) -> str | None:
     if how == "alg, none":
         return sign(
             {"typ": "dpop+jwt", "alg": "none", "jwk": key.jwk},
-            {"jti": "j", "htm": "GET", "htu": f"{app.live.url}{USERINFO}", "iat": now()},
+            {"jti": "j", "htm": "GET", "htu": f"{app.live.url}{path}", "iat": now()},
             None,
         )
     if how == "no proof":
         return None
-    return app.proof(USERINFO, method="GET", token=token, **changes[how])
+    return app.proof(path, method="GET", token=token, **changes[how])
 
 
 @pytest.mark.parametrize(
@@ -317,54 +330,71 @@ def bent_proof(app: PlainClient, token: str, how: str) -> str | None:
         *("alg, RS256", "alg, HS256", "alg, none", "typ", "typ, missing", "private jwk", "no proof"),
     ],
 )
-def test_at_the_resource_a_bent_proof_is_refused(app: PlainClient, tokens: dict[str, Any], how: str) -> None:
+@pytest.mark.parametrize("path", [USERINFO, API])
+def test_at_the_resource_a_bent_proof_is_refused(app: PlainClient, tokens: dict[str, Any], path: str, how: str) -> None:
     """RS: htm, htu, iat, jti, ath, alg, typ, private jwk refused"""
     token = tokens["access_token"]
-    answer = app.call(token, proof=bent_proof(app, token, how))
+    answer = app.call(token, path=path, proof=bent_proof(app, token, how, path=path))
     assert (answer.status_code, answer.json()["code"]) == (401, "invalid_dpop_proof")
     assert answer.headers["WWW-Authenticate"].startswith("DPoP ")
 
 
-def test_at_the_resource_a_proof_in_good_order_is_accepted(app: PlainClient, tokens: dict[str, Any]) -> None:
+@pytest.mark.parametrize("path", [USERINFO, API])
+def test_at_the_resource_a_proof_in_good_order_is_accepted(app: PlainClient, tokens: dict[str, Any], path: str) -> None:
     """RS: so that the refusals above are for the one thing that is bent; iat up to 10 s ahead is borne"""
     token = tokens["access_token"]
-    assert app.call(token).status_code == 200
-    ahead = app.proof(USERINFO, method="GET", token=token, iat=now() + 10)
-    assert app.call(token, proof=ahead).status_code == 200
+    assert app.call(token, path=path).status_code == 200
+    ahead = app.proof(path, method="GET", token=token, iat=now() + 10)
+    assert app.call(token, path=path, proof=ahead).status_code == 200
 
 
-def test_at_the_resource_a_jti_is_not_accepted_again(app: PlainClient, tokens: dict[str, Any]) -> None:
+@pytest.mark.parametrize("path", [USERINFO, API])
+def test_at_the_resource_a_jti_is_not_accepted_again(app: PlainClient, tokens: dict[str, Any], path: str) -> None:
     """RS: jti replay refused"""
     token = tokens["access_token"]
-    proof = app.proof(USERINFO, method="GET", token=token)
-    assert [app.call(token, proof=proof).status_code for _ in range(3)] == [200, 401, 401]
+    proof = app.proof(path, method="GET", token=token)
+    assert [app.call(token, path=path, proof=proof).status_code for _ in range(3)] == [200, 401, 401]
 
 
-def test_at_the_resource_another_key_is_refused(app: PlainClient, tokens: dict[str, Any]) -> None:
+@pytest.mark.parametrize("path", [USERINFO, API])
+def test_at_the_resource_another_key_is_refused(app: PlainClient, tokens: dict[str, Any], path: str) -> None:
     """RS: key refused"""
-    answer = app.other(dpop=Signer.new()).call(tokens["access_token"])
+    answer = app.other(dpop=Signer.new()).call(tokens["access_token"], path=path)
     assert (answer.status_code, answer.json()["code"]) == (401, "invalid_token")
 
 
-@pytest.mark.parametrize("with_proof", [True, False])
+@pytest.mark.parametrize("path", [USERINFO, API])
+@pytest.mark.parametrize("proof", ["", None])
 def test_at_the_resource_a_bearer_downgrade_is_refused(
-    app: PlainClient, tokens: dict[str, Any], with_proof: bool
+    app: PlainClient, tokens: dict[str, Any], path: str, proof: str | None
 ) -> None:
-    """RS: Bearer downgrade refused"""
-    proof = "" if with_proof else None
-    answer = app.call(tokens["access_token"], scheme="Bearer", proof=proof)
+    """RS: Bearer downgrade refused, with a proof beside it and without"""
+    answer = app.call(tokens["access_token"], path=path, scheme="Bearer", proof=proof)
     assert (answer.status_code, answer.json()["code"]) == (401, "invalid_token")
 
 
 # --- 64-character nonce and 1,000-character state survive
 
 
+LONG_NONCE, LONG_STATE = "n" * 64, "".join(chr(33 + number % 94) for number in range(1_000))
+
+
 def test_a_long_nonce_and_state_survive(app: PlainClient, browser: Browser) -> None:
     """64-character nonce and 1,000-character state survive"""
-    nonce, state = "n" * 64, "".join(chr(33 + number % 94) for number in range(1_000))
-    back = app.answer(browser, app.pushed(nonce=nonce, state=state))
-    assert back["state"] == state
-    assert app.id_token(app.redeem(back["code"]).json())["nonce"] == nonce
+    back = app.answer(browser, app.pushed(nonce=LONG_NONCE, state=LONG_STATE))
+    assert back["state"] == LONG_STATE
+    assert app.id_token(app.redeem(back["code"]).json())["nonce"] == LONG_NONCE
+
+
+def test_a_long_nonce_and_state_survive_a_sign_in(live_server: Live, web: PlainClient) -> None:
+    """64-character nonce and 1,000-character state survive: of any client, in the address, through signing in"""
+    browser = Browser(live_server)
+    page = browser.sign_in(
+        browser.open(web.address(nonce=LONG_NONCE, state=LONG_STATE, prompt="login")), live_server.register()
+    )
+    back = sent_back(browser.send(page, decision="allow", permission=["balance"]), to=web.redirect_uri)
+    assert back["state"] == LONG_STATE
+    assert web.id_token(web.redeem(back["code"]).json())["nonce"] == LONG_NONCE
 
 
 # --- https redirects except loopback
@@ -373,11 +403,10 @@ def test_a_long_nonce_and_state_survive(app: PlainClient, browser: Browser) -> N
 @pytest.mark.parametrize(
     "uri", ["http://app.example/callback", "http://192.0.2.1/cb", "app.example:/cb", "ftp://a.b/c"]
 )
-def test_https_redirects(live_server: Live, app: PlainClient, uri: str) -> None:
+def test_https_redirects(registration: Callable[..., requests.Response], app: PlainClient, uri: str) -> None:
     """https redirects except loopback: any other is registered by nobody, and asked for in vain"""
-    with pytest.raises(InvalidClientMetadata) as refused:
-        register(live_server, profile="fapi2", redirect_uris=[uri])
-    assert refused.value.detail == {"field": "redirect_uris"}
+    refused = registration(kumiai_profile="fapi2", jwks=Signer.new().jwks, redirect_uris=[uri])
+    assert refusal(refused) == (400, "invalid_redirect_uri")
     assert refusal(app.push(redirect_uri=uri)) == (400, "invalid_request")
 
 

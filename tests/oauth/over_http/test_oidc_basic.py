@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ import requests
 
 from tests.live import Live
 from tests.oauth.browser import TIMEOUT_S, Browser
+from tests.oauth.office import kumiai_for
 from tests.oauth.over_http.conftest import Visitor, register, signed_in
 from tests.oauth.over_http.plain_client import CALLBACK, PlainClient, header_of, refusal, sent_back
 
@@ -88,6 +90,14 @@ def test_pkce_optional(known: Basic, browser: Browser) -> None:
     code = with_pkce.answer(browser, scope=SCOPE)["code"]
     assert refusal(known.redeem(code)) == (400, "invalid_grant")
     assert with_pkce.tokens(browser, scope=SCOPE)["token_type"] == "Bearer"
+
+
+def test_kumiai_doctor_warns_of_it(known: Basic) -> None:
+    """(... `kumiai doctor` warns of it)"""
+    told = kumiai_for(known.live.settings)("doctor", "--json").output
+    (finding,) = [each for each in json.loads(told)["findings"] if each["code"] == "clients_without_pkce"]
+    assert finding["level"] == "warning"
+    assert known.id in told
 
 
 # --- nonce
