@@ -183,11 +183,14 @@ def test_id_token_hint(live_server: Live, known: Basic, browser: Browser) -> Non
     """id_token_hint: whom the client means; another member is not passed off as them"""
     hint = known.tokens(browser)["id_token"]
     assert "code" in sent_back(browser.open(known.address(prompt="none", id_token_hint=hint)), to=CALLBACK)
-    other = signed_in(live_server).browser
-    known.tokens(other)
-    silent = sent_back(other.open(known.address(prompt="none", id_token_hint=hint)), to=CALLBACK)
+    stranger = signed_in(live_server)
+    known.tokens(stranger.browser)
+    silent = sent_back(stranger.browser.open(known.address(prompt="none", id_token_hint=hint)), to=CALLBACK)
     assert silent["error"] == "login_required"
-    assert asks_to_sign_in(other.open(known.address(id_token_hint=hint)))
+    page = stranger.browser.open(known.address(id_token_hint=hint))
+    assert asks_to_sign_in(page)
+    still_another = stranger.browser.sign_in(page, stranger.person, mails_before=1)
+    assert sent_back(still_another, to=CALLBACK)["error"] == "login_required"  # and not asked for ever
     forged = hint[:-4] + ("AAAA" if hint[-4:] != "AAAA" else "BBBB")
     for wrong in ("x.y.z", forged):
         back = sent_back(browser.open(known.address(id_token_hint=wrong)), to=CALLBACK)
