@@ -41,7 +41,10 @@ class Browser:
     def sign_in(self, page: requests.Response, person: Person, *, mails_before: int = 0) -> requests.Response:
         """From the sign-in page to where it leads back. `mails_before` of its codes were mailed to them already."""
         page = self.send(page, email=person.email, password=person.password)
-        page = self.send(page, code=self._server.mailed_code(person.email, after=mails_before))
+        return self.follow_refresh(self.send(page, code=self._server.mailed_code(person.email, after=mails_before)))
+
+    def follow_refresh(self, page: requests.Response) -> requests.Response:
+        """Go on from a page that leads on by itself."""
         refresh = re.search(r'http-equiv="refresh" content="0; ?url=([^"]*)"', page.text, re.IGNORECASE)
         assert refresh, page.text
         return self.open(urljoin(page.url, html.unescape(refresh[1])))
