@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,7 +95,7 @@ def registration(live_server: Live) -> Callable[..., requests.Response]:
 
 
 @pytest.fixture
-def rows(live_server: Live) -> Iterator[Callable[..., list[Any]]]:
+def rows(live_server: Live) -> Callable[..., list[Any]]:
     """What the server's database holds. Time passes by moving what is written there: the server's clock is real."""
 
     def run(statement: str, **values: Any) -> list[Any]:
@@ -103,4 +103,4 @@ def rows(live_server: Live) -> Iterator[Callable[..., list[Any]]]:
             result = connection.execute(text(statement), values)
             return list(result.all()) if result.returns_rows else []
 
-    yield run
+    return run

@@ -60,7 +60,7 @@ def test_slow_down(device: PlainClient, rows: Callable[..., Any]) -> None:
     assert asked["interval"] == 5
     assert refusal(poll(device, asked)) == (400, "authorization_pending")
     assert refusal(poll(device, asked)) == (400, "slow_down")
-    shift(rows, device, "polled_at", 6)  # in time for the first interval, not for the one of 10 seconds
+    shift(rows, device, "polled_at", 5)  # in time for the first interval, not for the one of 10 seconds
     assert refusal(poll(device, asked)) == (400, "slow_down")
     shift(rows, device, "polled_at", 15)
     assert refusal(poll(device, asked)) == (400, "authorization_pending")
