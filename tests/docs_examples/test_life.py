@@ -30,7 +30,8 @@ from tests.browser.conftest import Open, chromium, open_page
 from tests.docs_examples.run import EXAMPLES, example
 from tests.docs_examples.test_profiles import client, environment, person
 from tests.live import Live, Person, eventually, process
-from tests.oauth.test_with_foreign_client import CALLBACK, Browser
+from tests.oauth.browser import Browser
+from tests.oauth.test_with_foreign_client import CALLBACK
 from tests.ports import free_port
 
 __all__ = ["chromium", "open_page", "person"]  # fixtures

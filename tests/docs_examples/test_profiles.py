@@ -24,7 +24,8 @@ from app.db import autocommit
 from tests import factories
 from tests.docs_examples.run import EXAMPLES, example
 from tests.live import Live, Person, eventually, process
-from tests.oauth.test_with_foreign_client import CALLBACK, Browser
+from tests.oauth.browser import Browser
+from tests.oauth.test_with_foreign_client import CALLBACK
 from tests.ports import free_port
 
 THREE = ("py", "mjs", "sh")
@@ -57,7 +58,7 @@ def environment(live_server: Live, registered: factories.RegisteredClient) -> di
 
 def back_from(live_server: Live, address: str, person: Person, *, decision: str = "allow", to: str = CALLBACK) -> str:
     """The member opens the address, signs in, allows the balance; returns where the browser is sent."""
-    browser = Browser(live_server, callback=to)
+    browser = Browser(live_server)
     page = browser.sign_in(browser.open(address), person)
     return browser.send(page, decision=decision, permission=["balance"]).headers["Location"]
 
@@ -140,7 +141,7 @@ def test_web_gives_the_session_a_new_name_at_sign_in(live_server: Live, person: 
 def test_web_signs_out_at_both(live_server: Live, person: Person, tmp_path: Path) -> None:
     with web_site(live_server, "py", tmp_path) as site, requests.Session() as visitor:
         asked = visitor.get(f"{site}/connect", allow_redirects=False, timeout=10).headers["Location"]
-        browser = Browser(live_server, callback=site)
+        browser = Browser(live_server)
         page = browser.sign_in(browser.open(asked), person)
         visitor.get(browser.send(page, decision="allow").headers["Location"], timeout=10)
         leave = visitor.post(f"{site}/sign-out", allow_redirects=False, timeout=10).headers["Location"]
