@@ -72,7 +72,7 @@ WRITING, READING = 20, 10
 """The most connections of one web process: for transactions, and for single reads.
 
 With one for app/lookup.py and one for the ledger's poster, two processes stay well below the 100 that PostgreSQL
-admits by default. More requests at a time wait for a connection, a matter of milliseconds, instead of being refused one.
+admits by default. More requests at a time wait for one, a matter of milliseconds, instead of being refused it.
 """
 
 PATIENCE_S = 5.0
