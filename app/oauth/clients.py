@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from authlib.oauth2.rfc6749 import ClientMixin
-from sqlalchemy import select
+from sqlalchemy import text
 
 from app.db import autocommit, session
 from app.ids import new_secret, same, secret_hash
@@ -80,26 +80,20 @@ class Client(ClientMixin):  # type: ignore[misc]  # Authlib ships no types
         return grant_type in self.profile.grant_types
 
 
+_ACTIVE = text("""
+    SELECT id, name_ja, name_en, profile, secret_hash, jwks, redirect_uris, post_logout_redirect_uris, scopes,
+           allowed_shops, id_token_alg
+      FROM oauth_client
+     WHERE id = :client_id AND status = 'active'
+""")
+
+
 def find_client(client_id: str | None) -> Client | None:
     """The active client of this id, or None. One query."""
     if client_id is None or not ID_FORM.fullmatch(client_id):
         return None
-    columns = (
-        OAuthClient.id,
-        OAuthClient.name_ja,
-        OAuthClient.name_en,
-        OAuthClient.profile,
-        OAuthClient.secret_hash,
-        OAuthClient.jwks,
-        OAuthClient.redirect_uris,
-        OAuthClient.post_logout_redirect_uris,
-        OAuthClient.scopes,
-        OAuthClient.allowed_shops,
-        OAuthClient.id_token_alg,
-    )
-    statement = select(*columns).where(OAuthClient.id == client_id, OAuthClient.status == "active")
     with autocommit().connect() as connection:
-        row = connection.execute(statement).one_or_none()
+        row = connection.execute(_ACTIVE, {"client_id": client_id}).one_or_none()
     if row is None:
         return None
     return Client(

@@ -10,24 +10,40 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from authlib.oidc.core import AuthorizationCodeMixin
-from sqlalchemy import any_, literal, select, update
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import aliased
+from sqlalchemy import Row, select, text, update
 
 from app import clock
 from app.db import session
 from app.ids import new_id, new_secret, same, secret_hash
-from app.member.models import MemberSession
 from app.oauth import tokens
 from app.oauth.errors import GrantBurnt, InvalidGrant
-from app.oauth.models import AuthorizationCode, SessionClient
+from app.oauth.models import AuthorizationCode
 
 LIFE = timedelta(seconds=60)
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
+
+# As text: putting such a statement together out of columns costs more than PostgreSQL takes to run it.
+_CLAIM = text("""
+    WITH claimed AS (
+        UPDATE oauth_code SET used_at = :now
+         WHERE code_hash = :code_hash AND client_id = :client_id AND used_at IS NULL AND expires_at > :now
+        RETURNING *
+    ), remembered AS (
+        INSERT INTO oauth_session_client (session_id, client_id)
+        SELECT signed_in.id, claimed.client_id
+          FROM member_session AS signed_in JOIN claimed ON claimed.session_id = signed_in.id
+         WHERE 'openid' = ANY(claimed.scopes)
+           FOR KEY SHARE OF signed_in
+        ON CONFLICT DO NOTHING
+    )
+    SELECT family_id, grant_id, member_id, scopes, redirect_uri, code_challenge, nonce, auth_time, session_id, dpop_jkt
+      FROM claimed
+""")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,38 +168,14 @@ def _answers(verifier: str, challenge: str | None) -> bool:
     return same(create_s256_code_challenge(verifier).encode(), challenge.encode())
 
 
-def _claim(code: str, *, client_id: str) -> AuthorizationCode | None:
+def _claim(code: str, *, client_id: str) -> Row[Any] | None:
     """Mark the code as used if nobody did; of many at a time, one gets it.
 
     With `openid` its client signs the member in, so the session remembers the client, to tell it when it ends. The
     session's row is locked for that: one that is being deleted is passed over.
     """
-    now = clock.now()
-    claimed = (
-        update(AuthorizationCode)
-        .where(
-            AuthorizationCode.code_hash == secret_hash(code),
-            AuthorizationCode.client_id == client_id,
-            AuthorizationCode.used_at.is_(None),
-            AuthorizationCode.expires_at > now,
-        )
-        .values(used_at=now)
-        .returning(AuthorizationCode)
-        .cte("claimed")
-    )
-    signed_in_at = (
-        select(MemberSession.id, claimed.c.client_id)
-        .join(claimed, claimed.c.session_id == MemberSession.id)
-        .where(literal("openid") == any_(claimed.c.scopes))
-        .with_for_update(read=True, key_share=True, of=MemberSession)
-    )
-    remembered = (
-        insert(SessionClient)
-        .from_select(["session_id", "client_id"], signed_in_at)
-        .on_conflict_do_nothing()
-        .cte("remembered")
-    )
-    return session().scalar(select(aliased(AuthorizationCode, claimed)).add_cte(remembered))
+    parameters = {"code_hash": secret_hash(code), "client_id": client_id, "now": clock.now()}
+    return session().execute(_CLAIM, parameters).one_or_none()
 
 
 def _punish_replay(code: str, *, client_id: str) -> None:
