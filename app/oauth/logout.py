@@ -3,34 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlencode
-from uuid import UUID
 
-from joserfc import jws, jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import JWKRegistry
-from sqlalchemy import select
-
-from app.db import autocommit
 from app.member.sessions import SignedInMember
+from app.oauth import id_token_hint
 from app.oauth.clients import Client, find_client
 from app.oauth.errors import InvalidIdTokenHint, InvalidRequest, LogoutRedirectMismatch, UnknownClient
-from app.oauth.models import SigningKey
+from app.oauth.id_token_hint import BadHint, Hint
 from app.oauth.request import Parameters
 
 PARAMETERS = ("id_token_hint", "logout_hint", "client_id", "post_logout_redirect_uri", "state", "ui_locales")
 MAX_LENGTH = 2048
 """Of one parameter: an ID token of ours, or a state, has room in it, and all of them in an address."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hint:
-    """An ID token of ours that a client shows again. That it has expired does not matter (section 4)."""
-
-    client_id: str
-    sub: str
-    sid: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +36,7 @@ class LogoutRequest:
     def is_of_session(self, member: SignedInMember) -> bool:
         """Whether the client shows an ID token of this very session: it took part in it."""
         hint = self.hint
-        return hint is not None and (hint.sub, hint.sid) == (str(member.id), str(member.session_id))
+        return hint is not None and (hint.member_id, hint.sid) == (member.id, str(member.session_id))
 
 
 def read(parameters: Parameters, *, issuer_url: str) -> LogoutRequest:
@@ -96,23 +80,7 @@ def _client(client_id: str | None, hint: Hint | None) -> Client | None:
 
 
 def _hint(token: str, *, issuer_url: str) -> Hint:
-    """Raises InvalidIdTokenHint for anything but an ID token that one of our keys has signed, retired ones too."""
     try:
-        header = jws.extract_compact(token.encode()).headers()
-        key = _key(header["kid"])
-        claims: dict[str, Any] = jwt.decode(token, JWKRegistry.import_key(key), algorithms=[key["alg"]]).claims
-        if header.get("typ", "JWT") != "JWT" or claims["iss"] != issuer_url or not isinstance(claims["aud"], str):
-            raise InvalidIdTokenHint  # another kind of token, such as a logout token
-        return Hint(client_id=claims["aud"], sub=str(UUID(claims["sub"])), sid=claims.get("sid"))
-    except (JoseError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return id_token_hint.read(token, issuer_url=issuer_url)
+    except BadHint as error:
         raise InvalidIdTokenHint from error
-
-
-def _key(kid: str) -> dict[str, Any]:
-    """The public key of this id, whatever has become of it since. Raises KeyError. One read."""
-    with autocommit().connect() as connection:
-        key = connection.execute(select(SigningKey.public_jwk).where(SigningKey.kid == kid)).scalar_one_or_none()
-    if key is None:
-        raise KeyError
-    found: dict[str, Any] = key
-    return found
