@@ -17,7 +17,7 @@ from uuid import UUID
 
 from flask import Flask, abort, current_app, g, redirect, request, url_for
 from flask import session as cookie
-from sqlalchemy import ColumnElement, delete, func, text, update
+from sqlalchemy import ColumnElement, delete, func, select, text, update
 
 from app import clock
 from app.db import autocommit, session
@@ -125,6 +125,16 @@ def end_session() -> None:
     g.pop("signed_in_member", None)
     if secret is not None:
         _revoke(MemberSession.secret_hash == secret_hash(secret))
+
+
+def hold(member: SignedInMember) -> bool:
+    """Whether the session is still good; if so, nobody ends it before the surrounding transaction is over.
+
+    For what outlives the session's page, such as a code: whoever ends the session waits, and ends that too. Call it
+    first, since sessions are locked before what came of them.
+    """
+    living = (MemberSession.id == member.session_id, MemberSession.revoked_at.is_(None))
+    return session().scalar(select(MemberSession.id).where(*living).with_for_update(read=True)) is not None
 
 
 def revoke_all_sessions(member_id: UUID) -> None:

@@ -20,6 +20,7 @@ from app.db import transaction
 from app.errors import DomainError
 from app.ids import new_id
 from app.issuer import current_issuer, issuer_today
+from app.member import sessions
 from app.member.sessions import SignedIn, SignedInMember, current_member
 from app.oauth import consent, consent_page, grants_service, pushed, redirects, sign_in_again
 from app.oauth.clients import Client
@@ -161,6 +162,8 @@ def _allow(visit: _Visit, *, ticked: Collection[str], mandate: Mandate | None) -
     new = consent.allowed(visit.plan, ticked=ticked)
     family_id, client_id, pushed_as = new_id(), visit.client.id, visit.grant.request.pushed_as
     with transaction():
+        if not sessions.hold(visit.member):
+            raise LoginRequiredError(redirect_uri=visit.grant.redirect_uri)
         spent = pushed_as and pushed.spend(pushed_as, client_id=client_id, family_id=family_id)
         row = grants_service.allow(
             member_id=visit.member.id,
