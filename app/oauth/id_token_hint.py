@@ -1,4 +1,4 @@
-"""`id_token_hint` (OpenID Connect Core 3.1.2.1, RP-Initiated Logout 2): an ID token of ours, shown again by a client."""
+"""`id_token_hint` (OpenID Connect Core 3.1.2.1, RP-Initiated Logout 2): an ID token a client shows again."""
 
 from __future__ import annotations
 
