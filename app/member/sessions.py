@@ -63,6 +63,17 @@ def current_member() -> SignedInMember | None:
     return member
 
 
+def hold_session(member: SignedInMember) -> bool:
+    """Whether the member is signed in still; if so, signing out waits for the surrounding transaction.
+
+    For what is written in the member's name: without it, an answer given at the very moment of a sign-out (here, at
+    another device, or by a suspension) would outlive it.
+    """
+    living = (MemberSession.id == member.session_id, MemberSession.revoked_at.is_(None))
+    held = select(MemberSession.id).where(*living, MemberSession.expires_at > clock.now()).with_for_update(read=True)
+    return session().scalar(held) is not None
+
+
 def _read() -> SignedInMember | None:
     secret = cookie.get(_SECRET)
     if secret is None:
@@ -125,16 +136,6 @@ def end_session() -> None:
     g.pop("signed_in_member", None)
     if secret is not None:
         _revoke(MemberSession.secret_hash == secret_hash(secret))
-
-
-def hold(member: SignedInMember) -> bool:
-    """Whether the session is still good; if so, nobody ends it before the surrounding transaction is over.
-
-    For what outlives the session's page, such as a code: whoever ends the session waits, and ends that too. Call it
-    first, since sessions are locked before what came of them.
-    """
-    living = (MemberSession.id == member.session_id, MemberSession.revoked_at.is_(None))
-    return session().scalar(select(MemberSession.id).where(*living).with_for_update(read=True)) is not None
 
 
 def revoke_all_sessions(member_id: UUID) -> None:

@@ -31,10 +31,7 @@ def sessions_ended(session_ids: Sequence[UUID]) -> None:
 
 
 def sign_out_everywhere(member_id: UUID) -> None:
-    """End every session and every token of the member, at once. Runs in the caller's transaction.
-
-    An answer that is being given in one of the sessions at this moment is waited for, and what came of it ends too.
-    """
+    """End every session and every token of the member, at once. Runs in the caller's transaction."""
     sessions.revoke_all_sessions(member_id)
     grants_service.revoke_tokens_of_member(member_id)
 

@@ -21,8 +21,7 @@ from app.db import transaction
 from app.errors import DomainError
 from app.issuer import current_issuer, issuer_today
 from app.limits import Door, Knock, give_back, knock_at, network
-from app.member import sessions
-from app.member.sessions import SignedIn, SignedInMember, current_member
+from app.member.sessions import SignedIn, SignedInMember, current_member, hold_session
 from app.oauth import consent, consent_page, device, grants_service
 from app.oauth.authorization_request import Ask
 from app.oauth.clients import Client, find_client
@@ -164,7 +163,7 @@ def _write(visit: _Visit, answer: consent_page.Answer) -> None:
     allows = answer.allows and consent.useful({*visit.plan.before, *new})
     mandate = consent_page.mandate(visit.plan, answer) if allows else None
     with transaction():
-        if not sessions.hold(visit.member):
+        if not hold_session(visit.member):
             abort(redirect(url_for(".enter"), code=303))
         row = device.take(visit.asked.letters, key=_key())
         if allows:

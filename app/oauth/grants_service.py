@@ -20,7 +20,7 @@ from app.ids import new_id
 from app.issuer import current_issuer
 from app.oauth import allow_mail
 from app.oauth.errors import InvalidGrant, MandateChanged
-from app.oauth.models import DeviceAuthorization, OAuthGrant, OAuthToken
+from app.oauth.models import AuthorizationCode, DeviceAuthorization, OAuthGrant, OAuthToken
 from app.oauth.ports import Mandate, SpendControls
 from app.oauth.scopes import in_order
 
@@ -117,17 +117,13 @@ def revoke_all(member_id: UUID, *, controls: SpendControls) -> None:
 
 
 def revoke_tokens_of_member(member_id: UUID) -> None:
-    """End every token of a member (suspension, new password). The grants stay: clients ask again without a page."""
-    # an approval its device has not fetched yet; before the grants, since a poll locks them in this order
-    session().execute(
-        update(DeviceAuthorization)
-        .where(
-            DeviceAuthorization.member_id == member_id,
-            DeviceAuthorization.used_at.is_(None),
-            DeviceAuthorization.expires_at > clock.now(),  # so that an index leads to the few of the last minutes
-        )
-        .values(used_at=clock.now())
-    )
+    """End every token of a member, and the codes and approved devices that would still become some.
+
+    The grants stay: clients ask again without a page.
+    """
+    for coming in (AuthorizationCode, DeviceAuthorization):  # before the grants: a redemption locks in this order
+        theirs = (coming.member_id == member_id, coming.used_at.is_(None), coming.expires_at > clock.now())
+        session().execute(update(coming).where(*theirs).values(used_at=clock.now()))
     _revoke_tokens(OAuthToken.grant_id.in_(_lock_living_of(member_id)))
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
+from werkzeug.datastructures import MultiDict
+
 from app.member.sessions import SignedInMember
 from app.oauth import id_token_hint
 from app.oauth.clients import Client, find_client
 from app.oauth.errors import InvalidIdTokenHint, InvalidRequest, LogoutRedirectMismatch, UnknownClient
-from app.oauth.id_token_hint import BadHint, Hint
+from app.oauth.id_token_hint import Hint
 from app.oauth.request import Parameters
 
 PARAMETERS = ("id_token_hint", "logout_hint", "client_id", "post_logout_redirect_uri", "state", "ui_locales")
@@ -56,14 +58,13 @@ def read(parameters: Parameters, *, issuer_url: str) -> LogoutRequest:
 
 def _values(parameters: Parameters) -> dict[str, str]:
     """The parameters that mean something here; an empty one is left out (RFC 6749 section 3.1)."""
-    unusable = parameters.unusable()
-    if unusable in PARAMETERS:
+    known = [(name, value) for name, value in parameters.data.items(multi=True) if name in PARAMETERS]
+    if unusable := Parameters(MultiDict(known)).unusable():
         raise InvalidRequest(parameter=unusable)
-    values = {name: parameters.data[name] for name in PARAMETERS if parameters.data.get(name)}
-    for name, value in values.items():
+    for name, value in known:
         if len(value) > MAX_LENGTH:
             raise InvalidRequest(parameter=name)
-    return values
+    return {name: value for name, value in known if value}
 
 
 def _client(client_id: str | None, hint: Hint | None) -> Client | None:
@@ -82,5 +83,5 @@ def _client(client_id: str | None, hint: Hint | None) -> Client | None:
 def _hint(token: str, *, issuer_url: str) -> Hint:
     try:
         return id_token_hint.read(token, issuer_url=issuer_url)
-    except BadHint as error:
+    except id_token_hint.BadHint as error:
         raise InvalidIdTokenHint from error

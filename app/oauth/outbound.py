@@ -83,11 +83,13 @@ def _cut_in_time(connected: socket.socket) -> Iterator[None]:
     timer.start()
     try:
         yield
+        if late.is_set():  # the half of an answer that was there when it was cut may look like a whole one
+            raise TimeoutError
+    except (OSError, http.client.HTTPException) as error:
+        raise (TimeoutError() if late.is_set() else error) from None
     finally:
         timer.cancel()
         handle.close()
-    if late.is_set():  # the half of an answer that was there when it was cut may look like a whole one
-        raise TimeoutError
 
 
 def _cut(handle: socket.socket, late: threading.Event) -> None:

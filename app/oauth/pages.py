@@ -20,8 +20,7 @@ from app.db import transaction
 from app.errors import DomainError
 from app.ids import new_id
 from app.issuer import current_issuer, issuer_today
-from app.member import sessions
-from app.member.sessions import SignedIn, SignedInMember, current_member
+from app.member.sessions import SignedIn, SignedInMember, current_member, hold_session
 from app.oauth import consent, consent_page, grants_service, pushed, redirects, sign_in_again
 from app.oauth.clients import Client
 from app.oauth.errors import InvalidMandate, RequestUriSpent, ShopsChanged
@@ -158,12 +157,12 @@ def _may_go_straight_through(visit: _Visit) -> bool:
 
 
 def _allow(visit: _Visit, *, ticked: Collection[str], mandate: Mandate | None) -> Response:
-    """Write what is allowed, and go back to the client with a code for exactly that."""
+    """Write what is allowed, and go back to the client with a code for that. Who was signed out meanwhile signs in."""
     new = consent.allowed(visit.plan, ticked=ticked)
     family_id, client_id, pushed_as = new_id(), visit.client.id, visit.grant.request.pushed_as
     with transaction():
-        if not sessions.hold(visit.member):
-            raise LoginRequiredError(redirect_uri=visit.grant.redirect_uri)
+        if not hold_session(visit.member):
+            abort(redirect(sign_in_again.address(visit.grant.ask, key=server().settings.secret_key), code=303))
         spent = pushed_as and pushed.spend(pushed_as, client_id=client_id, family_id=family_id)
         row = grants_service.allow(
             member_id=visit.member.id,

@@ -167,15 +167,18 @@ def devices(page: Page, live: Live) -> Iterator[str]:
     primary = page.locator("main .button.primary")
     page.goto(f"{live.url}/oauth/device")
     yield "device"
-    for typed, name in (("12345678", "device, no code"), ("BBBB-BBBB", "device, wrong code")):
+    refusals = (("12345678", "#user-code-error", "no code"), ("BBBB-BBBB", ".notice.error", "wrong code"))
+    for typed, refused, name in refusals:
         page.locator("#user_code").fill(typed)
         primary.click()
-        yield name
+        page.locator(refused).wait_for()
+        yield f"device, {name}"
     page.locator("#user_code").fill(user_code(live).lower())
     primary.click()
     page.wait_for_url(f"{live.url}/oauth/device/consent?**")
     yield "device asks"
     page.locator("button[value=allow]").click()
+    page.locator("main [role=status]").wait_for()
     yield "device allowed"
     page.goto(f"{live.url}/oauth/device?user_code={user_code(live)}")
     yield "device, code from the address"
@@ -183,6 +186,7 @@ def devices(page: Page, live: Live) -> Iterator[str]:
     page.wait_for_url(f"{live.url}/oauth/device/consent?**")
     yield "device asks again"
     page.locator("button[value=cancel]").click()
+    page.locator("main [role=status]").wait_for()
     yield "device denied"
 
 

@@ -106,7 +106,7 @@ def test_discovery_is_valid_and_true(app: Flask, settings: Settings, path: str) 
     assert metadata["request_uri_parameter_supported"] is False
     rules = {rule.rule for rule in app.url_map.iter_rules()}
     for name, address in metadata.items():
-        if name.endswith(("_endpoint", "_uri")):
+        if name.endswith(("_endpoint", "_uri")) and name != "grant_management_endpoint":  # that one is a prefix
             assert address.removeprefix(settings.issuer_url) in rules, name
 
 

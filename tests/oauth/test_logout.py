@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -298,6 +299,12 @@ class TestWrongHints:
     ) -> None:
         refused(id_token(member), client_id=third_party.id)
 
+    @pytest.mark.parametrize(
+        "header", ['{"alg":"ES256","kid":7}', '{"alg":"ES256","kid":"a\\u0000b"}', "[]", "[" * 5_00]
+    )
+    def test_a_header_that_names_no_key(self, refused: Callable[..., None], header: str) -> None:
+        refused(base64.urlsafe_b64encode(header.encode()).rstrip(b"=").decode() + ".e30.e30")
+
     @pytest.mark.parametrize("token", ["x", "..", "a.b.c", "eyJ9.eyJ9.", "é", "\ud7ff.1.2", "e30.e30.e30"])
     def test_no_token_at_all(self, refused: Callable[..., None], token: str) -> None:
         refused(token)
@@ -311,6 +318,7 @@ class TestWrongHints:
     ("query", "named"),
     [
         ("client_id=a&client_id=b", "client_id"),
+        ("x=1&x=2&state=a&state=b", "state"),
         ("state=a%00b", "state"),
         ("state=" + "a" * 2_049, "state"),
         ("id_token_hint=" + "a" * 9_000, "id_token_hint"),

@@ -128,6 +128,32 @@ def test_tokens_asked_for_while_a_suspension_is_under_way_are_not_issued(
     assert living(third_party.id) == 0
 
 
+def test_an_answer_given_while_a_suspension_is_under_way_is_none(
+    app: Flask, third_party: ThirdParty, member: Member, rows: Callable[..., list[Any]]
+) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with app.app_context(), transaction():
+            suspend_member(member.id)
+            answering = pool.submit(third_party.answer, member)
+            waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            eventually(lambda: len(rows(waiting)) == 1 or None)
+        answer = answering.result(timeout=30)
+
+    assert answer.status_code == 303
+    assert answer.headers["Location"].startswith("/login?")
+    assert rows("SELECT FROM oauth_grant WHERE client_id = :id", id=third_party.id) == []
+
+
+def test_a_code_of_before_is_not_redeemed_when_the_account_is_resumed(
+    app: Flask, third_party: ThirdParty, member: Member, rows: Callable[..., list[Any]]
+) -> None:
+    code = third_party.code(member, **OFFLINE)
+    suspend(app, member)
+    rows("UPDATE member SET status = 'active' WHERE id = :id", id=member.id)
+
+    assert third_party.redeem(code).get_json()["error"] == "invalid_grant"
+
+
 def test_a_session_being_begun_at_that_moment_ends_too(
     app: Flask, member: Member, rows: Callable[..., list[Any]]
 ) -> None:
