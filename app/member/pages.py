@@ -24,9 +24,11 @@ from app.member.errors import CodeUnusable, InvalidCredentials, MemberSuspended,
 from app.member.schemas import CodeForm, LoginForm
 from app.member.sessions import SignedIn, start_session
 from app.web.local_path import local_path
+from app.web.locale import hand_on_preferred
 from app.web.protection import Public, protected_by
 
 pages = Blueprint("member", __name__, template_folder="templates")
+hand_on_preferred(pages)
 
 _STEP = "sign_in"
 _STEP_LIFE_S = 3 * codes.LIFE.seconds

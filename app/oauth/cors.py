@@ -16,6 +16,8 @@ from werkzeug.wrappers import Response
 from app.db import autocommit
 
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.:\[\]-]{1,260}")
+_SENDABLE = "Authorization, Content-Type, DPoP, Idempotency-Key"
+_READABLE = "WWW-Authenticate, Retry-After, X-Request-Id, Idempotency-Hit"
 _REGISTERED = text("""
     SELECT EXISTS (
         SELECT FROM oauth_client, unnest(redirect_uris) AS uri
@@ -37,10 +39,10 @@ def allow_registered(response: Response) -> Response:
     origin = request.headers.get("Origin")
     if origin is not None and _is_registered(origin):
         response.headers["Access-Control-Allow-Origin"] = origin
-        response.headers["Access-Control-Expose-Headers"] = "WWW-Authenticate, Retry-After, X-Request-Id"
+        response.headers["Access-Control-Expose-Headers"] = _READABLE
         if request.method == "OPTIONS":
             response.headers["Access-Control-Allow-Methods"] = "GET, POST, DELETE"
-            response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, DPoP"
+            response.headers["Access-Control-Allow-Headers"] = _SENDABLE
             response.headers["Access-Control-Max-Age"] = "600"
     return response
 

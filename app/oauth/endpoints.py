@@ -106,18 +106,12 @@ def introspect() -> Response:
     return response
 
 
-@resource.route("/oauth/userinfo", methods=["GET", "POST"], provide_automatic_options=False)
+@resource.route("/oauth/userinfo", methods=["GET", "POST"])
 @protected_by(Bearer("openid"))
 def userinfo() -> Response:
     access = current_access()
     assert access.member_id is not None, "only members are asked for openid"
     return jsonify(identity.claims(access.member_id, access.scopes))
-
-
-@resource.route("/oauth/userinfo", methods=["OPTIONS"])
-@protected_by(Public("a browser asks before it sends the token"))
-def preflight() -> Response:
-    return Response(status=204)
 
 
 @everyone.get("/oauth/jwks.json")

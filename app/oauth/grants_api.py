@@ -20,7 +20,7 @@ from app.oauth.protector import Bearer, current_access
 from app.oauth.request import OAuthRequest
 from app.oauth.server import server
 from app.web.csrf import csrf
-from app.web.protection import Public, protected_by
+from app.web.protection import protected_by
 
 grants = Blueprint("oauth_grants", __name__, url_prefix="/oauth/grants")
 csrf.exempt(grants)  # no cookie means anything here
@@ -60,10 +60,4 @@ def query(grant_id: UUID) -> Response:
 def revoke(grant_id: UUID) -> Response:
     with transaction():
         apps.revoke_for_client(client_id=g.grants_of, grant_id=grant_id, controls=server().controls)
-    return Response(status=204)
-
-
-@grants.route("/<uuid:grant_id>", methods=["OPTIONS"])
-@protected_by(Public("a browser asks before it sends the token"))
-def preflight(grant_id: UUID) -> Response:
     return Response(status=204)

@@ -25,9 +25,11 @@ from app.member.schemas import ForgotForm, ResetForm
 from app.oauth import account
 from app.oauth.server import server
 from app.web.local_path import local_path
+from app.web.locale import hand_on_preferred
 from app.web.protection import Public, protected_by
 
 pages = Blueprint("password_reset", __name__, template_folder="templates")
+hand_on_preferred(pages)
 
 _STEP = "password_reset"
 

@@ -10,6 +10,7 @@ from flask import Response, request
 from werkzeug.exceptions import UnprocessableEntity
 
 from app.member import service as members
+from app.oauth import cors
 from app.oauth.protector import Access, Bearer, current_access
 from app.wallet import history, ledger, payments, views
 from app.wallet.errors import LedgerRefusal
@@ -33,6 +34,7 @@ from app.web.protection import protected_by
 blueprint = Blueprint(
     "wallet", __name__, url_prefix="/v1", description="Balances, history and payments, with the member's consent."
 )
+blueprint.after_request(cors.allow_registered)
 
 
 @blueprint.get("/me")

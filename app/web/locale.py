@@ -16,7 +16,7 @@ from babel import Locale
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import Translations
-from flask import Flask, g, has_request_context, redirect, request
+from flask import Blueprint, Flask, g, has_request_context, redirect, request
 from flask_babel import Babel, Domain, force_locale, get_babel, get_locale
 from werkzeug.wrappers import Response
 
@@ -87,6 +87,23 @@ def prefer(locales: str | None) -> None:
         if wanted.split("-")[0] in LOCALES:
             g.ui_locale = wanted.split("-")[0]
             return
+
+
+def hand_on_preferred(pages: Blueprint) -> None:
+    """Have these pages take up `ui_locales` from their address, and every address that leads to them name it.
+
+    So signing in, between a client's request and its answer, is in the language the client asked for.
+    """
+
+    def take_up() -> None:
+        if COOKIE not in request.cookies:  # what the member chose on this site counts more
+            prefer(request.args.get("ui_locales"))
+
+    def name(_: str, values: dict[str, Any]) -> None:
+        values.setdefault("ui_locales", g.get("ui_locale"))
+
+    pages.before_request(take_up)
+    pages.url_defaults(name)
 
 
 @protected_by(Public("only sets which language the pages are in"))

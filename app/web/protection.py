@@ -60,13 +60,18 @@ def protection_of(view: Callable[..., Any]) -> Protection | None:
 
 def enforce() -> None:
     """Ask the protection of the view about to run; refuse a view that declared none."""
-    if request.endpoint is None:
-        return  # no such route: the router's own 404 or 405 follows
+    if request.endpoint is None or _flask_answers():
+        return  # no view runs: the router's own 404 or 405 follows, or the list of methods
     protection = protection_of(current_app.view_functions[request.endpoint])
     if protection is None:
         current_app.logger.error("endpoint %s declares no protection", request.endpoint)
         raise Forbidden
     protection.check()
+
+
+def _flask_answers() -> bool:
+    """Whether this is a browser's question before it sends a token (CORS): it has none yet, and no view runs."""
+    return request.method == "OPTIONS" and bool(getattr(request.url_rule, "provide_automatic_options", False))
 
 
 def init_app(app: Flask) -> None:

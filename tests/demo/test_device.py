@@ -16,7 +16,7 @@ from app.demo.device import CLIENT_ID
 from app.oauth.clients import find_client
 from tests import factories
 from tests.live import Live, read_until
-from tests.oauth.test_with_foreign_client import Browser
+from tests.oauth.browser import Browser
 
 KUMIAI = [sys.executable, "-c", "from app.cli import main; main()"]
 

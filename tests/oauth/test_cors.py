@@ -92,6 +92,24 @@ def test_keys_and_discovery_are_for_everyone(app: Flask, path: str) -> None:
     assert app.test_client().get(path).headers[ALLOW] == "*"
 
 
+def test_the_apps_own_page_reads_the_balance_and_takes_a_payment(app: Flask, spa: ThirdParty, member: Member) -> None:
+    tokens = spa.tokens(member, scope="openid balance payment", ticked=["balance", "payment"])
+    origin = {"Origin": "https://spa.example:8443"}
+    for method, path in (("GET", "/v1/wallets"), ("POST", "/v1/payments"), ("GET", "/oauth/userinfo")):
+        asked = app.test_client().options(path, headers={**origin, "Access-Control-Request-Method": method})
+        called = app.test_client().open(
+            path, method=method, headers={**origin, "Authorization": f"Bearer {tokens['access_token']}"}
+        )
+
+        assert (asked.status_code, asked.headers[ALLOW]) == (200, origin["Origin"])
+        assert method in asked.headers["Access-Control-Allow-Methods"]
+        assert "Idempotency-Key" in asked.headers["Access-Control-Allow-Headers"]
+        assert called.headers[ALLOW] == origin["Origin"]
+        assert called.status_code == (422 if method == "POST" else 200)  # allowed to ask; the body is missing
+        stranger = app.test_client().open(path, method=method, headers={"Origin": "https://evil.example"})
+        assert ALLOW not in stranger.headers
+
+
 def test_a_browser_redeems_a_code_from_the_apps_own_page(app: Flask, spa: ThirdParty, member: Member) -> None:
     form = {
         "grant_type": "authorization_code",

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
-import requests
 from flask import Flask
 from werkzeug.test import TestResponse
 
@@ -21,14 +19,11 @@ from app.oauth import device, grants_service
 from app.oauth.suspension import suspend_member
 from app.wallet.spend_control import GrantControls
 from tests import factories
-from tests.live import Live, served, server_env
 from tests.oauth.conftest import Member, ThirdParty, filled, hidden, payment_detail
 from tests.oauth.keyholder import USERINFO, Keyholder, Signer
 from tests.oauth.test_identity import decode
 from tests.oauth.test_races import THREADS, at_once, statuses
 from tests.oauth.test_token import error
-from tests.oauth.test_with_foreign_client import Browser
-from tests.ports import free_port
 
 GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 SCOPE = "openid balance history"
@@ -385,42 +380,6 @@ def test_of_twenty_redemptions_one_wins_and_its_tokens_are_revoked(
     assert statuses(responses) == {200: 1, 400: THREADS - 1}
     assert {error(response) for response in responses if response.status_code == 400} == {"invalid_grant"}
     assert living(screen.id) == 0
-
-
-@pytest.fixture(scope="module")
-def second_server(live_server: Live, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Another server process over the database of the first; yields its address."""
-    url, log = f"http://localhost:{free_port()}", tmp_path_factory.mktemp("second") / "app.log"
-    with served("wsgi:app", url, env=server_env(live_server.settings), log=log):
-        yield url
-
-
-def test_of_twenty_redemptions_at_two_servers_one_wins_and_its_tokens_are_revoked(
-    live_server: Live, second_server: str
-) -> None:
-    with live_server.app.app_context():
-        client_id = factories.oauth_client(profile="native", redirect_uris=["http://127.0.0.1/callback"]).id
-    asked = requests.post(
-        f"{live_server.url}/oauth/device_authorization", data={"client_id": client_id, "scope": "balance"}, timeout=10
-    ).json()
-    form = {"client_id": client_id, "grant_type": GRANT, "device_code": asked["device_code"]}
-
-    def poll_one_of_two(number: int) -> requests.Response:
-        server = second_server if number % 2 else live_server.url
-        return requests.post(f"{server}/oauth/token", data=form, timeout=30)
-
-    waiting = Counter(response.json()["error"] for response in at_once(poll_one_of_two))
-    assert waiting == {"authorization_pending": 1, "slow_down": THREADS - 1}
-
-    person, browser = live_server.register(), Browser(live_server)
-    page = browser.sign_in(browser.open(asked["verification_uri_complete"]), person)
-    browser.send(browser.send(page, user_code=asked["user_code"]), decision="allow", permission="balance")
-    responses = at_once(poll_one_of_two)
-
-    assert Counter(response.status_code for response in responses) == {200: 1, 400: THREADS - 1}
-    token = next(response.json()["access_token"] for response in responses if response.ok)
-    wallets = requests.get(f"{live_server.url}/v1/wallets", headers={"Authorization": f"Bearer {token}"}, timeout=10)
-    assert wallets.status_code == 401
 
 
 def revoke(app: Flask, member: Member, rows: Callable[..., list[Any]], client_id: str) -> None:

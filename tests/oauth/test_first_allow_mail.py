@@ -89,8 +89,13 @@ def test_it_is_in_the_members_language(
 
 
 def test_the_time_is_the_issuers(
-    third_party: ThirdParty, member: Member, mails: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    third_party: ThirdParty,
+    member: Member,
+    mails: Callable[..., Any],
+    rows: Callable[..., list[Any]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    rows("UPDATE member_session SET expires_at = '2027-02-01' WHERE member_id = :id", id=member.id)
     page = member.browser.get(third_party.address())
     form = {**hidden(page), "permission": ["balance"], "decision": "allow"}
     instant = datetime(2026, 12, 31, 15, 5, tzinfo=UTC)

@@ -231,6 +231,7 @@ def test_a_page_of_a_registered_origin_may_call(
     grant_id = spa.tokens(member)["grant_id"]
     for origin, may in (("https://grants.example", True), ("https://evil.example", False)):
         asked = app.test_client().options(f"/oauth/grants/{grant_id}", headers={"Origin": origin})
+        assert asked.status_code == 200  # a browser goes on only where the answer is ok
         assert ("Access-Control-Allow-Origin" in asked.headers) is may
         if may:
             assert "DELETE" in asked.headers["Access-Control-Allow-Methods"]

@@ -21,8 +21,9 @@ from requests_oauth2client import (
 
 from tests import factories
 from tests.live import Live
+from tests.oauth.browser import Browser
 from tests.oauth.keyholder import Signer, by_assertion
-from tests.oauth.test_with_foreign_client import CALLBACK, Browser
+from tests.oauth.test_with_foreign_client import CALLBACK
 
 ALGS = ("ES256", "PS256", "EdDSA")
 SCOPE = "openid offline_access"

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import html
-import re
-from urllib.parse import urljoin
-
 import pytest
 import requests
 from jwskate import SignedJwt
@@ -22,50 +18,10 @@ from requests_oauth2client import (
 )
 
 from tests import factories
-from tests.live import Live, Person
+from tests.live import Live
+from tests.oauth.browser import Browser
 
 CALLBACK = "https://app.example/callback"
-
-
-class Browser:
-    """As much of a browser as pages without JavaScript need."""
-
-    def __init__(self, server: Live, *, callback: str = CALLBACK) -> None:
-        self._server = server
-        self._callback = callback
-        self._http = requests.Session()
-
-    def open(self, address: str) -> requests.Response:
-        """Open a page, following redirects and refreshes, up to the client's own address."""
-        response = self._http.get(address, allow_redirects=False, timeout=10)
-        return self._follow(response)
-
-    def send(self, page: requests.Response, **fields: str | list[str]) -> requests.Response:
-        """Send the first form of a page with these fields."""
-        action = re.search(r'<form[^>]*action="([^"]*)"', page.text)
-        hidden = re.findall(
-            r'<input[^>]* name="([^"]+)"(?! value="[^"]*" type="checkbox")[^>]* value="([^"]*)"', page.text
-        )
-        assert action, page.text
-        address = urljoin(page.url, html.unescape(action[1]))
-        response = self._http.post(address, {**dict(hidden), **fields}, allow_redirects=False, timeout=10)
-        return self._follow(response)
-
-    def sign_in(self, page: requests.Response, person: Person) -> requests.Response:
-        page = self.send(page, email=person.email, password=person.password)
-        page = self.send(page, code=self._server.mailed_code(person.email))
-        refresh = re.search(r'http-equiv="refresh" content="0; ?url=([^"]*)"', page.text, re.IGNORECASE)
-        assert refresh, page.text
-        return self.open(urljoin(page.url, html.unescape(refresh[1])))
-
-    def _follow(self, response: requests.Response) -> requests.Response:
-        while "Location" in response.headers:
-            assert response.status_code == 303
-            address = urljoin(response.url, response.headers["Location"])
-            if address.startswith(self._callback):
-                return response
-            response = self._http.get(address, allow_redirects=False, timeout=10)
-        return response
 
 
 @pytest.fixture(scope="module")

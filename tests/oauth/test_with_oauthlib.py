@@ -12,7 +12,8 @@ from requests_oauthlib import OAuth2Session
 
 from tests import factories
 from tests.live import Live
-from tests.oauth.test_with_foreign_client import CALLBACK, Browser
+from tests.oauth.browser import Browser
+from tests.oauth.test_with_foreign_client import CALLBACK
 
 SCOPES = ["openid", "balance", "history", "offline_access"]
 
@@ -73,7 +74,7 @@ def test_a_public_app_without_a_secret(live_server: Live) -> None:
     callback = "http://127.0.0.1:49152/cb"  # any port: RFC 8252 section 7.3
     with OAuth2Session(client.id, scope=["openid", "profile"], redirect_uri=callback, pkce="S256") as session:
         address, state = session.authorization_url(f"{live_server.url}/oauth/authorize", nonce="n" * 64)
-        browser = Browser(live_server, callback=callback)
+        browser = Browser(live_server)
         page = browser.sign_in(browser.open(address), live_server.register())
         back = browser.send(page, decision="allow").headers["Location"]
         token = session.fetch_token(

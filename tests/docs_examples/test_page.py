@@ -1,0 +1,133 @@
+"""docs/oauth.md: its blocks are the files, its errors the server's, its commands work, its links lead somewhere."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import json
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from joserfc.jwk import ECKey
+
+from app.db import transaction
+from app.errors import DomainError
+from app.issuer import current_issuer
+from app.oauth import errors
+from app.oauth.profiles import PROFILES
+from app.oauth.scopes import SCOPES, Consent
+from app.settings import Settings
+from app.wallet import setup
+from tests.conftest import ROOT
+from tests.docs_examples.run import EXAMPLES
+from tests.oauth.office import kumiai_for
+
+OPERATING = (ROOT / "docs/operating.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs/oauth.md").read_text(encoding="utf-8")
+CODES = sorted(
+    {
+        refusal.code
+        for _, refusal in inspect.getmembers(errors, inspect.isclass)
+        if issubclass(refusal, DomainError) and hasattr(refusal, "code")
+    }
+)
+
+
+def _module(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_blocks_are_the_files() -> None:
+    include = _module(ROOT / "docs/include_examples.py")
+    assert include.included(PAGE) == PAGE, "run: python docs/include_examples.py"
+    assert sorted(include.named(PAGE)) == sorted(path.name for path in EXAMPLES.iterdir() if path.is_file())
+
+
+@pytest.mark.parametrize("name", ["oauth-code", "oauth-fapi2", "oauth-device", "oauth-step-up"])
+def test_pictures_are_as_drawn(name: str) -> None:
+    sequences = _module(ROOT / "docs/pictures/sequences.py")
+    lanes, steps = sequences.FLOWS[name]
+    assert (ROOT / f"docs/pictures/{name}.svg").read_text() == sequences.picture(lanes, steps)
+    assert f"pictures/{name}.svg" in PAGE
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_error_has_its_row_and_its_page(client: FlaskClient, code: str) -> None:
+    rows = re.findall(rf"^\| `{code}` \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", PAGE, re.MULTILINE)
+    assert len(rows) == 1
+    assert client.get(f"/docs/errors/{code}").status_code == 200
+
+
+def test_every_profile_and_scope_is_there() -> None:
+    for name in PROFILES:
+        assert f"`{name}`" in PAGE
+    for scope, consent in SCOPES.items():
+        assert consent is Consent.NONE or f"`{scope}`" in PAGE
+
+
+def test_links_within_lead_somewhere() -> None:
+    headings = {_anchor(heading) for heading in re.findall(r"^#+ (.+)$", PAGE, re.MULTILINE)}
+    assert set(re.findall(r"\]\(#([^)]+)\)", PAGE)) <= headings
+    for place in re.findall(r"\]\(([^)#:]+)\)", PAGE):
+        assert (ROOT / "docs" / place).is_file(), place
+
+
+def _anchor(heading: str) -> str:
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def _commands(page: str) -> list[str]:
+    return [
+        command.replace("\\\n", " ")
+        for block in re.findall(r"^```sh\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+        for command in re.findall(r"^kumiai (?:[^\n]*\\\n)*[^\n]*", block, re.MULTILINE)
+    ]
+
+
+COMMANDS = _commands(PAGE)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_office_can_register_each(
+    fresh_app: Flask,
+    make_settings: Callable[[str], Settings],
+    fresh_database: str,
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    key = ECKey.generate_key("P-256").as_dict(private=False)
+    (tmp_path / "big_app.jwks.json").write_text(json.dumps({"keys": [key]}))
+    done = kumiai_for(make_settings(fresh_database))(*shlex.split(command)[1:])
+    assert done.exit_code == 0, done.output
+
+
+def test_there_are_commands() -> None:
+    assert {re.search(r"--profile (\w+)", command)[1] for command in COMMANDS} == set(PROFILES) - {"till"}  # type: ignore[index]
+
+
+def test_the_commands_of_operating_work_in_their_order(
+    fresh_app: Flask, make_settings: Callable[[str], Settings], fresh_database: str
+) -> None:
+    with fresh_app.app_context(), transaction():
+        setup.open_shop(
+            issuer_id=current_issuer().id, code="canteen", name_ja="中央食堂", name_en="Central Canteen", accepts=[]
+        )
+    kumiai = kumiai_for(make_settings(fresh_database))
+    commands = [line for line in _commands(OPERATING) if re.match(r"kumiai (client|keys)", line)]
+    assert len(commands) == 10
+    for command in commands:
+        done = kumiai(*shlex.split(command, comments=True)[1:], input="y\n")
+        young = command == "kumiai keys rotate" or command.startswith("kumiai keys rotate  ")
+        assert (done.exit_code == 0) is not young, (command, done.output)  # its next key is not six minutes old
