@@ -16,7 +16,15 @@ from app.oauth import client_assertion
 from tests.oauth.conftest import Member, ThirdParty, hidden
 from tests.oauth.keyholder import caller
 
-HEADER = {"NUL": "\0", "object": {"a": 1}, "list": ["a"], "number": 1, "nothing": None, "digits": 10**30}
+HEADER = {
+    "NUL": "\0",
+    "half": "\ud800",
+    "object": {"a": 1},
+    "list": ["a"],
+    "number": 1,
+    "nothing": None,
+    "digits": 10**30,
+}
 VALUES = (
     "",
     "\0",

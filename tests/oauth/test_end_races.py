@@ -1,4 +1,4 @@
-"""A session ends while the member's answer to an app is being written in it: what comes of the answer ends too."""
+"""A session or a token ends while something is written in its name: what comes of that ends too, or is refused."""
 
 from __future__ import annotations
 
@@ -107,3 +107,20 @@ def test_an_answer_that_comes_after_the_end_is_none(
     assert response.status_code == 303
     assert urlsplit(response.headers["Location"]).path == "/login"
     assert rows("SELECT count(*) FROM oauth_code WHERE client_id = :id", id=third_party.id) == [(1,)]
+
+
+def test_a_refresh_token_that_is_purged_at_that_moment_is_refused_like_any_that_is_over(
+    third_party: ThirdParty, member: Member, app: Flask, rows: Callable[..., list[Any]]
+) -> None:
+    token = third_party.tokens(member, **OFFLINE)["refresh_token"]
+
+    with ThreadPoolExecutor(1) as pool:
+        with app.app_context(), transaction() as session:
+            of_client = {"id": third_party.id}
+            session.execute(text("SELECT FROM oauth_grant WHERE client_id = :id FOR UPDATE"), of_client)
+            refreshing = pool.submit(third_party.refresh, token)
+            eventually(lambda: len(rows(WAITING)) == 1 or None)
+            session.execute(text("DELETE FROM oauth_token WHERE client_id = :id"), of_client)
+        answer = refreshing.result(30)
+
+    assert (answer.status_code, answer.get_json()["error"]) == (400, "invalid_grant")
