@@ -89,24 +89,43 @@ def test_a_device_allowed_at_that_moment_gets_no_tokens(
     assert polled.get_json()["error"] == "invalid_grant"
 
 
+@pytest.fixture
+def after_the_end(app: Flask, member: Member, rows: Callable[..., list[Any]]) -> Callable[..., Any]:
+    """What is answered to a request that looked at the session before it ended, and again, under a lock, after."""
+
+    def run(answer: Callable[[], Any]) -> Any:
+        with ThreadPoolExecutor(1) as pool:
+            with app.app_context(), transaction() as session:
+                end = "UPDATE member_session SET revoked_at = now() WHERE member_id = :id"
+                session.execute(text(end), {"id": member.id})
+                answering = pool.submit(answer)
+                eventually(lambda: len(rows(WAITING)) == 1 or answering.done() or None)
+            return answering.result(30)
+
+    return run
+
+
 def test_an_answer_that_comes_after_the_end_is_none(
-    third_party: ThirdParty, member: Member, app: Flask, rows: Callable[..., list[Any]]
+    third_party: ThirdParty, member: Member, rows: Callable[..., list[Any]], after_the_end: Callable[..., Any]
 ) -> None:
-    """The session is looked at once more, under a lock, where the answer is written."""
     third_party.tokens(member, **OFFLINE)
 
-    with ThreadPoolExecutor(1) as pool:
-        with app.app_context(), transaction() as session:
-            session.execute(
-                text("UPDATE member_session SET revoked_at = now() WHERE member_id = :id"), {"id": member.id}
-            )
-            answering = pool.submit(third_party.answer, member, prompt="consent", **OFFLINE)
-            eventually(lambda: len(rows(WAITING)) == 1 or answering.done() or None)
-        response = answering.result(30)
+    response = after_the_end(lambda: third_party.answer(member, prompt="consent", **OFFLINE))
 
     assert response.status_code == 303
     assert urlsplit(response.headers["Location"]).path == "/login"
     assert rows("SELECT count(*) FROM oauth_code WHERE client_id = :id", id=third_party.id) == [(1,)]
+
+
+def test_a_client_that_wants_no_page_is_told_that_nobody_is_signed_in(
+    third_party: ThirdParty, member: Member, after_the_end: Callable[..., Any]
+) -> None:
+    third_party.tokens(member, **OFFLINE)
+    address = third_party.address(prompt="none", scope=OFFLINE["scope"])
+
+    response = after_the_end(lambda: member.browser.get(address))
+
+    assert sent_back(response)["error"] == "login_required"
 
 
 def test_a_refresh_token_that_is_purged_at_that_moment_is_refused_like_any_that_is_over(
