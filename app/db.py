@@ -12,6 +12,8 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
+import psycopg
+import sqlalchemy.exc
 from flask import Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session
@@ -66,6 +68,19 @@ time limit of the server's own helps when the network swallows its answers."""
 LOOKUPS = "kumiai.lookups"
 """Where app/lookup.py keeps what it made, so that `dispose` can close it."""
 
+WRITING, READING = 20, 10
+"""The most connections of one web process: for transactions, and for single reads.
+
+With one for app/lookup.py and one for the ledger's poster, two processes stay well below the 100 that PostgreSQL
+admits by default. More requests at a time wait for one, a matter of milliseconds, instead of being refused it.
+"""
+
+PATIENCE_S = 5.0
+"""How long a request waits for a connection before it is told to come back later."""
+
+DATABASE_AWAY = (psycopg.OperationalError, sqlalchemy.exc.OperationalError, sqlalchemy.exc.TimeoutError)
+"""What it looks like when PostgreSQL is restarting, out of reach, or has no connection left for us."""
+
 Made = TypeVar("Made")
 
 db = SQLAlchemy(model_class=Base, disable_autonaming=True)
@@ -77,19 +92,21 @@ def init_app(app: Flask, settings: Settings) -> None:
     quiet = {"hide_parameters": True}  # an error's text goes to the log, and parameters are addresses and names
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {
         **quiet,
+        **_pool(WRITING),
         "connect_args": ENDS_WITH_ITS_HOST,
-        "pool_size": 20,
-        "max_overflow": 20,
     }
     db.init_app(app)
     app.extensions["kumiai.reading"] = create_engine(
         app.config["SQLALCHEMY_DATABASE_URI"],
         **quiet,
         connect_args={**ENDS_WITH_ITS_HOST, "autocommit": True},
-        pool_size=10,
-        max_overflow=20,
+        **_pool(READING),
         pool_reset_on_return=None,  # without a transaction there is nothing to reset
     )
+
+
+def _pool(connections: int) -> dict[str, Any]:
+    return {"pool_size": connections, "max_overflow": 0, "pool_timeout": PATIENCE_S}
 
 
 def sqlalchemy_url(database_url: str) -> str:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import psycopg
-import sqlalchemy.exc
 from flask import Flask, current_app, render_template, request
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException, InternalServerError
 from werkzeug.wrappers import Response
 
+from app.db import DATABASE_AWAY
 from app.errors import DomainError
 from app.web.locale import translate
 from app.web.request_id import request_id
@@ -163,5 +162,5 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(CSRFError, _csrf_error)
     app.register_error_handler(HTTPException, http_error)
     app.register_error_handler(InternalServerError, _unexpected)
-    app.register_error_handler(psycopg.OperationalError, _database_away)
-    app.register_error_handler(sqlalchemy.exc.OperationalError, _database_away)
+    for error in DATABASE_AWAY:
+        app.register_error_handler(error, _database_away)

@@ -42,8 +42,10 @@ def wrk(address: str, script: str, *, seconds: int, env: dict[str, str] | None =
         capture_output=True,
         text=True,
         env={**os.environ, **(env or {})},
-        check=True,
+        check=False,
     )
+    if done.returncode:
+        raise RuntimeError(done.stdout + done.stderr)
     for line in done.stdout.splitlines():
         if line.startswith("RESULT "):
             result: dict[str, Any] = json.loads(line.removeprefix("RESULT "))

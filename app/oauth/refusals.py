@@ -6,14 +6,13 @@ away and a wrong method too, for which the RFC has no word of its own.
 
 from __future__ import annotations
 
-import psycopg
-import sqlalchemy.exc
 from authlib.oauth2 import OAuth2Error
 from flask import Blueprint, current_app, jsonify, request
 from werkzeug.exceptions import HTTPException, InternalServerError
 from werkzeug.wrappers import Response
 
 from app import problem
+from app.db import DATABASE_AWAY
 from app.errors import TooManyRequests
 from app.oauth.errors import OAuthRefusal
 from app.web.locale import translate
@@ -38,8 +37,8 @@ def answer_for(blueprint: Blueprint) -> None:
     blueprint.register_error_handler(OAuthRefusal, refused)
     blueprint.register_error_handler(OAuth2Error, _not_in_order)
     blueprint.register_error_handler(TooManyRequests, _too_many)
-    blueprint.register_error_handler(psycopg.OperationalError, _database_away)
-    blueprint.register_error_handler(sqlalchemy.exc.OperationalError, _database_away)
+    for error in DATABASE_AWAY:
+        blueprint.register_error_handler(error, _database_away)
     blueprint.register_error_handler(HTTPException, _http_error)
     blueprint.register_error_handler(InternalServerError, _http_error)  # Flask prefers the app's, which names it
 
