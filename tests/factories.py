@@ -198,10 +198,12 @@ def access_token(
     with transaction():
         if member_id is None:
             return tokens.issue_to_client(client=client, scopes=scopes).access_token
+        issuer = current_issuer()
+        per_payment_yen = max_per_payment_yen or issuer.default_max_per_payment_yen
         mandate = Mandate(
-            max_per_payment_yen=max_per_payment_yen or current_issuer().default_max_per_payment_yen,
-            max_per_day_yen=current_issuer().default_max_per_day_yen,
-            max_per_month_yen=current_issuer().default_max_per_month_yen,
+            max_per_payment_yen=per_payment_yen,
+            max_per_day_yen=max(issuer.default_max_per_day_yen, per_payment_yen),
+            max_per_month_yen=max(issuer.default_max_per_month_yen, per_payment_yen),
             shops=client.allowed_shops,
         )
         grant = grants_service.allow(

@@ -13,7 +13,7 @@ from typing import Literal
 from uuid import UUID
 
 from flask import current_app
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 
 from app import clock
 from app.db import session
@@ -39,7 +39,7 @@ class IssuedCode:
 def issue(member_id: UUID, *, purpose: Purpose, code_id: UUID | None = None) -> IssuedCode:
     """Make a new code. The member's former code of that purpose stops working."""
     # the member's row is the queue: of two requests at the same moment the later one replaces the former's code
-    session().execute(select(Member.id).where(Member.id == member_id).with_for_update(key_share=True))
+    _lock(Member.id == member_id)
     session().execute(
         delete(VerificationCode).where(VerificationCode.member_id == member_id, VerificationCode.purpose == purpose)
     )
@@ -64,6 +64,8 @@ def redeem(code_id: UUID, *, purpose: Purpose, digits: str) -> UUID:
 
     Raises WrongCode and at the last try CodeExhausted (the try stays counted), and CodeUnusable.
     """
+    its_member = select(VerificationCode.member_id).where(VerificationCode.id == code_id).scalar_subquery()
+    _lock(Member.id == its_member)  # before the code, as whoever replaces or forgets it does
     counted = (
         session()
         .execute(
@@ -93,6 +95,11 @@ def redeem(code_id: UUID, *, purpose: Purpose, digits: str) -> UUID:
 def forget(member_id: UUID) -> None:
     """Let no code that was sent to the member work any more."""
     session().execute(delete(VerificationCode).where(VerificationCode.member_id == member_id))
+
+
+def _lock(which: ColumnElement[bool]) -> None:
+    """Wait for whoever has the member's row, and keep it until the transaction ends."""
+    session().execute(select(Member.id).where(which).with_for_update(key_share=True))
 
 
 def _code_hash(code_id: UUID, digits: str) -> bytes:

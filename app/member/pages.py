@@ -40,6 +40,7 @@ class _Waiting:
     """A browser that gave the right password and now waits for the code."""
 
     member_id: UUID
+    password_mark: str
     code_id: UUID
     masked_email: str
 
@@ -60,12 +61,15 @@ def give_password() -> Response | tuple[str, int]:
     knocks = _knock_with_password(service.normal_email(form["email"]))
     try:
         with transaction():
-            member_id = service.authenticate(**form).id
+            member = service.authenticate(**form)
+            member_id, mark = member.id, service.mark_of_password(member)
         # a right password is no failure, but each brings a mail
         knock(door="code_mail", caller=str(member_id), limit=20, window_s=900)
         give_back(knocks)
         with transaction():
-            step = service.send_code(member_id)
+            step = service.send_code(member_id, password_mark=mark)
+    except CodeUnusable:
+        return _start_over()
     except (InvalidCredentials, MemberSuspended) as error:
         return _login_again(refusal=error, status=error.status)
     _wait_for(step)
@@ -109,8 +113,10 @@ def resend() -> Response | tuple[str, int]:
     knock(door="code_resend", caller=str(waiting.member_id), limit=5, window_s=900)
     try:
         with transaction():
-            step = service.send_code(waiting.member_id)
-    except (CodeUnusable, MemberSuspended) as error:
+            step = service.send_code(waiting.member_id, password_mark=waiting.password_mark)
+    except CodeUnusable:
+        return _start_over()
+    except MemberSuspended as error:
         return _code_page(waiting, refusal=error, status=error.status)
     _wait_for(step, until_s=cookie[_STEP]["until_s"])
     return redirect(url_for("member.code", next=_next(), resent="1"), code=303)
@@ -158,6 +164,7 @@ def _mypage_url() -> str:
 def _wait_for(step: service.SignInStep, *, until_s: float | None = None) -> None:
     cookie[_STEP] = {
         "member": str(step.member_id),
+        "password": step.password_mark,
         "code": str(step.code_id),
         "email": step.masked_email,
         "until_s": until_s or clock.now().timestamp() + _STEP_LIFE_S,
@@ -168,7 +175,12 @@ def _waiting() -> _Waiting | None:
     step = cookie.get(_STEP)
     if step is None or step["until_s"] < clock.now().timestamp():
         return None
-    return _Waiting(member_id=UUID(step["member"]), code_id=UUID(step["code"]), masked_email=step["email"])
+    return _Waiting(
+        member_id=UUID(step["member"]),
+        password_mark=step.get("password", ""),
+        code_id=UUID(step["code"]),
+        masked_email=step["email"],
+    )
 
 
 def _start_over() -> Response:

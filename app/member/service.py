@@ -6,11 +6,12 @@ import unicodedata
 from dataclasses import dataclass
 from uuid import UUID
 
+from flask import current_app
 from sqlalchemy import select, update
 
 from app import clock, outbox
 from app.db import autocommit, session
-from app.ids import new_id
+from app.ids import keyed_hash, new_id, same
 from app.issuer import current_issuer
 from app.member import codes, passwords, sessions
 from app.member.errors import (
@@ -26,9 +27,13 @@ from app.messaging.compose import compose_mail
 
 @dataclass(frozen=True, slots=True)
 class SignInStep:
-    """Half-way through a sign-in: the password was right, a code is on its way to `masked_email`."""
+    """Half-way through a sign-in: the password was right, a code is on its way to `masked_email`.
+
+    `password_mark` tells whether the password still is the one that was given.
+    """
 
     member_id: UUID
+    password_mark: str
     code_id: UUID
     masked_email: str
 
@@ -113,9 +118,21 @@ def reset_password(*, code_id: UUID, digits: str, new: str) -> UUID:
     return member.id
 
 
-def send_code(member_id: UUID) -> SignInStep:
-    """Mail a code to a member whose password was right; a former one stops working. Raises MemberSuspended."""
-    return _send_code(_active(member_id))
+def send_code(member_id: UUID, *, password_mark: str) -> SignInStep:
+    """Mail a code to a member whose password was right; a former one stops working.
+
+    Raises MemberSuspended; CodeUnusable where that password is not theirs any more.
+    """
+    member = _active(member_id)
+    if not same(mark_of_password(member).encode(), password_mark.encode()):
+        raise CodeUnusable
+    return _send_code(member)
+
+
+def mark_of_password(member: Member) -> str:
+    """What changes with the password, and tells nothing about it: a browser may carry it to the next step."""
+    key: bytes = current_app.extensions["kumiai.settings"].secret_key
+    return keyed_hash(key, purpose="sign_in.password", value=member.password_hash).hex()
 
 
 def finish_sign_in(*, code_id: UUID, digits: str) -> UUID:
@@ -178,7 +195,12 @@ def _active(member_id: UUID) -> Member:
 def _send_code(member: Member) -> SignInStep:
     code = codes.issue(member.id, purpose="sign_in")
     _mail_code(member, code, "sign_in_code")
-    return SignInStep(member_id=member.id, code_id=code.id, masked_email=masked(member.email))
+    return SignInStep(
+        member_id=member.id,
+        password_mark=mark_of_password(member),
+        code_id=code.id,
+        masked_email=masked(member.email),
+    )
 
 
 def _mail_code(member: Member, code: codes.IssuedCode, message: str) -> None:

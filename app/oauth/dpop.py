@@ -14,9 +14,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import unquote, urlsplit
 
+from flask import request as http_request
+
 from app import clock
 from app.ids import same, secret_hash
+from app.limits import knock, network
 from app.oauth import jws, proofs_seen
+from app.oauth.clients import Client
 from app.oauth.errors import InvalidDpopProof
 from app.oauth.jws import BadJwt, BadKey, Jwt
 from app.oauth.request import OAuthRequest
@@ -24,6 +28,9 @@ from app.oauth.request import OAuthRequest
 HEADER = "DPoP"
 WINDOW = timedelta(seconds=jws.SKEW_S)
 """How far a proof's `iat` may be from now, either way."""
+BY_PUBLIC_NETWORK = 6_000
+"""Proofs that public clients show for tokens in `COUNTED_FOR_S`: one such app each on the phones of a whole campus."""
+COUNTED_FOR_S = 600
 JKT = re.compile(r"[A-Za-z0-9_-]{43}")
 """RFC 9449 section 6.1: the base64url SHA-256 thumbprint (RFC 7638) of a public key."""
 _PORTS = {"http": 80, "https": 443}
@@ -58,10 +65,21 @@ def proof_of(request: OAuthRequest) -> Proof | None:
     return proof
 
 
-def key_for_tokens(request: OAuthRequest, *, required: bool) -> str | None:
-    """The thumbprint of the key that the tokens of a token request are bound to. Raises InvalidDpopProof."""
+def key_for_tokens(request: OAuthRequest, *, client: Client) -> str | None:
+    """The thumbprint of the key that the tokens of a token request are bound to. Raises InvalidDpopProof.
+
+    Each proof leaves a row, and anybody can make one in the name of a public client: those are counted by network.
+    Raises TooManyRequests.
+    """
+    if HEADER in request.headers and not client.profile.confidential:
+        knock(
+            door="dpop_public",
+            caller=network(http_request.remote_addr),
+            limit=BY_PUBLIC_NETWORK,
+            window_s=COUNTED_FOR_S,
+        )
     proof = proof_of(request)
-    if proof is None and required:
+    if proof is None and client.profile.bound:
         raise InvalidDpopProof(parameter=HEADER)
     return None if proof is None else proof.jkt
 

@@ -6,7 +6,7 @@ permission (a refresh and a revocation, two consents) come one after the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -110,8 +110,7 @@ def revoke(*, grant_id: UUID, controls: SpendControls) -> None:
 
 def revoke_all(member_id: UUID, *, controls: SpendControls) -> None:
     """Take every permission of a member back, as `revoke` does, in as many statements as for one."""
-    living = select(OAuthGrant.id).where(OAuthGrant.member_id == member_id, OAuthGrant.revoked_at.is_(None))
-    ids = session().scalars(living.order_by(OAuthGrant.id).with_for_update(key_share=True)).all()
+    ids = _lock_living_of(member_id)
     session().execute(update(OAuthGrant).where(OAuthGrant.id.in_(ids)).values(revoked_at=clock.now()))
     _revoke_tokens(OAuthToken.grant_id.in_(ids))
     controls.grants_ended(ids)
@@ -125,9 +124,7 @@ def revoke_tokens_of_member(member_id: UUID) -> None:
     for coming in (AuthorizationCode, DeviceAuthorization):  # before the grants: a redemption locks in this order
         theirs = (coming.member_id == member_id, coming.used_at.is_(None), coming.expires_at > clock.now())
         session().execute(update(coming).where(*theirs).values(used_at=clock.now()))
-    grants = select(OAuthGrant.id).where(OAuthGrant.member_id == member_id).order_by(OAuthGrant.id)
-    ids = session().scalars(grants.with_for_update(key_share=True)).all()
-    _revoke_tokens(OAuthToken.grant_id.in_(ids))
+    _revoke_tokens(OAuthToken.grant_id.in_(_lock_living_of(member_id)))
 
 
 def lock_living(which: ColumnElement[bool]) -> OAuthGrant:
@@ -153,6 +150,12 @@ def lock_of_member(*, grant_id: UUID, member_id: UUID) -> OAuthGrant:
 def _locked(grant_id: UUID) -> OAuthGrant:
     # FOR NO KEY UPDATE: tokens that refer to the grant may be written meanwhile
     return session().get_one(OAuthGrant, grant_id, with_for_update={"key_share": True}, populate_existing=True)
+
+
+def _lock_living_of(member_id: UUID) -> Sequence[UUID]:
+    """The member's living grants, locked in one order. Only these have tokens that are good."""
+    living = select(OAuthGrant.id).where(OAuthGrant.member_id == member_id, OAuthGrant.revoked_at.is_(None))
+    return session().scalars(living.order_by(OAuthGrant.id).with_for_update(key_share=True)).all()
 
 
 def _living_row(*, member_id: UUID, client_id: str) -> OAuthGrant:

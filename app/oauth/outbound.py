@@ -3,7 +3,7 @@
 A registered address must not make this server speak to its own network (server-side request forgery): where
 `public_only`, it is https, and every address its name stands for is a public one, looked up once and connected to as
 it was looked up (a second look could answer otherwise). Redirects are not followed, of the answer only the status
-is read, and the whole call has one time limit.
+is read, and neither the connecting nor the rest can be drawn out.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from urllib.parse import SplitResult, urlencode, urlsplit
 TIMEOUT_S = 5.0
 """Per network operation."""
 DEADLINE_S = 10.0
-"""For connecting, asking and the status of the answer together, however slowly it trickles."""
+"""Once connected, for asking and the status of the answer together, however slowly it trickles."""
+
+MOST_ADDRESSES = 3
+"""How many addresses of one name are tried. A name may stand for any number of them, each silent for `TIMEOUT_S`."""
 
 _PORTS = {"https": 443, "http": 80}
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
@@ -39,7 +42,11 @@ def post_form(url: str, form: Mapping[str, str], *, public_only: bool) -> int:
     addresses = _look_up(parts.hostname, port)
     if public_only and not all(map(is_public, addresses)):
         raise AddressNotPublic
-    with _connect(addresses, port) as connected, _cut_in_time(connected), _secured(connected, parts) as speaking:
+    with (
+        _connect(addresses[:MOST_ADDRESSES], port) as connected,
+        _cut_in_time(connected),
+        _secured(connected, parts) as speaking,
+    ):
         return _ask(speaking, parts, urlencode(form))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import NoReturn
 from urllib.parse import urlencode
 
 from authlib.oauth2 import OAuth2Error
@@ -132,10 +133,15 @@ def _signed_in(grant: Code) -> SignedInMember:
         or _is_another(member, grant)
         or sign_in_again.needed(grant.ask, auth_time=member.auth_time, key=key)
     ):
-        if "none" in grant.ask.prompt:
-            raise LoginRequiredError(redirect_uri=grant.redirect_uri)
-        abort(redirect(sign_in_again.address(grant.ask, key=key), code=303))
+        _have_sign_in(grant)
     return member
+
+
+def _have_sign_in(grant: Code) -> NoReturn:
+    """The sign-in page; `login_required` for a client that wants no page."""
+    if "none" in grant.ask.prompt:
+        raise LoginRequiredError(redirect_uri=grant.redirect_uri)
+    abort(redirect(sign_in_again.address(grant.ask, key=server().settings.secret_key), code=303))
 
 
 def _is_another(member: SignedInMember, grant: Code) -> bool:
@@ -162,7 +168,7 @@ def _allow(visit: _Visit, *, ticked: Collection[str], mandate: Mandate | None) -
     family_id, client_id, pushed_as = new_id(), visit.client.id, visit.grant.request.pushed_as
     with transaction():
         if not hold_session(visit.member):
-            abort(redirect(sign_in_again.address(visit.grant.ask, key=server().settings.secret_key), code=303))
+            _have_sign_in(visit.grant)
         spent = pushed_as and pushed.spend(pushed_as, client_id=client_id, family_id=family_id)
         row = grants_service.allow(
             member_id=visit.member.id,

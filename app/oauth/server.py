@@ -59,7 +59,7 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib ships no typ
         """
         client, request.auth_method = client_auth.authenticate(request)
         if endpoint == "token":
-            request.jkt = dpop.key_for_tokens(request, required=client.profile.bound)
+            request.jkt = dpop.key_for_tokens(request, client=client)
         return client
 
     def get_authorization_grant(self, request: OAuthRequest) -> Code:

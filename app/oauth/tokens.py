@@ -132,7 +132,9 @@ def open_refresh(secret: str, *, client: Client, jkt: str | None, key: bytes) ->
     its_grant = select(OAuthToken.grant_id).where(*_is_refresh(secret, client_id=client_id)).scalar_subquery()
     grant = grants_service.lock_living(OAuthGrant.id == its_grant)
     # read only now: what another did to it while we waited for the lock is seen
-    row = session().scalars(select(OAuthToken).where(*_is_refresh(secret, client_id=client_id))).one()
+    row = session().scalar(select(OAuthToken).where(*_is_refresh(secret, client_id=client_id)))
+    if row is None:  # a purge took it: it expired long ago
+        raise InvalidGrant
     _check_key(row, client=client, jkt=jkt)  # first: who lacks the key cannot have a family revoked either
     if row.revoked_at is not None or row.expires_at <= clock.now():
         raise InvalidGrant

@@ -116,6 +116,8 @@ class GrantControls:
         )
 
     def grants_ended(self, grant_ids: Sequence[UUID]) -> None:
-        """Let none of these grants spend any more."""
+        """Let none of these grants spend any more. Locks them in the poster's order, so neither waits in a circle."""
         ids = literal(list(grant_ids), ARRAY(Uuid))  # one parameter: PostgreSQL takes no more than 65,535
-        session().execute(update(SpendControl).where(SpendControl.id == any_(ids)).values(status="revoked"))
+        theirs = select(SpendControl.id).where(SpendControl.id == any_(ids)).order_by(SpendControl.id)
+        held = theirs.with_for_update(key_share=True).cte("held")
+        session().execute(update(SpendControl).where(SpendControl.id == held.c.id).values(status="revoked"))

@@ -118,6 +118,36 @@ UPDATE oauth_grant
  WHERE mandate IS NOT NULL
 """
 
+_WHAT_THE_VERSION_BEFORE_CANNOT_HOLD = """
+DELETE FROM signing_key WHERE private_sealed IS NULL OR alg <> 'ES256';
+DELETE FROM outbox WHERE topic IN ('logout', 'password_reset');
+DELETE FROM verification_code WHERE purpose = 'password_reset';
+DELETE FROM oauth_code WHERE code_challenge IS NULL OR dpop_jkt IS NOT NULL;
+UPDATE oauth_token SET revoked_at = now() WHERE jkt IS NOT NULL AND revoked_at IS NULL;
+
+UPDATE oauth_client
+   SET status = 'revoked',
+       profile = CASE WHEN profile IN ('fapi2', 'oidc_basic') THEN 'web' ELSE profile END,
+       secret_hash = coalesce(secret_hash, sha256(gen_random_uuid()::text::bytea))
+ WHERE jwks IS NOT NULL OR profile IN ('fapi2', 'oidc_basic');
+
+WITH stopped AS (
+    UPDATE oauth_grant g SET scopes = array_remove(g.scopes, 'payment'), mandate = NULL
+      FROM issuer i
+     WHERE i.id = g.issuer_id AND g.mandate IS NOT NULL
+       AND (g.mandate ? 'until'
+            OR (g.mandate->>'max_per_day_yen')::int
+               < greatest(i.default_max_per_day_yen, (g.mandate->>'max_per_payment_yen')::int)
+            OR (g.mandate->>'max_per_month_yen')::int
+               < greatest(i.default_max_per_month_yen, (g.mandate->>'max_per_payment_yen')::int))
+    RETURNING g.id
+)
+UPDATE spend_control c SET status = 'revoked' FROM stopped WHERE c.id = stopped.id;
+"""
+"""Nothing may become more than it was: a bound token would pass as unbound, a client with keys has no secret anybody
+knows, and payments that are held to less than the issuer's ceilings, or to a last day, would be held to neither.
+"""
+
 CREDENTIAL_RULE_BEFORE = "(secret_hash IS NULL) = (profile IN ('native', 'spa'))"
 
 
@@ -359,13 +389,13 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute("DELETE FROM signing_key WHERE private_sealed IS NULL OR alg <> 'ES256'")  # nothing could use them
-    for (table, name), (rule, _) in WIDENED.items():
-        op.drop_constraint(op.f(f"ck_{table}_{name}"), table)
-        op.create_check_constraint(op.f(f"ck_{table}_{name}"), table, rule)
     for table, rules in CHECKS.items():
         for name in rules:
             op.drop_constraint(op.f(f"ck_{table}_{name}"), table)
+    op.execute(_WHAT_THE_VERSION_BEFORE_CANNOT_HOLD)
+    for (table, name), (rule, _) in WIDENED.items():
+        op.drop_constraint(op.f(f"ck_{table}_{name}"), table)
+        op.create_check_constraint(op.f(f"ck_{table}_{name}"), table, rule)
     op.create_check_constraint(op.f("ck_oauth_client_secret_unless_public"), "oauth_client", CREDENTIAL_RULE_BEFORE)
     op.execute(_MANDATES_BEFORE)
     op.alter_column("oauth_grant", "mandate", comment=MANDATE_WAS, existing_comment=MANDATE_IS, **MANDATE_COLUMN)

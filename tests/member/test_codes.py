@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from uuid import UUID
 
+import psycopg
 import pytest
 from flask import Flask
 from sqlalchemy import select, update
@@ -17,6 +18,7 @@ from app.errors import DomainError
 from app.member import codes, service
 from app.member.errors import WrongCode
 from app.member.models import VerificationCode
+from tests.live import eventually
 from tests.member.conftest import PASSWORD, Person, other_code, register
 
 MANY = 20
@@ -92,7 +94,34 @@ def test_a_code_and_its_mail_are_written_together_or_not_at_all(
     app: Flask, person: Person, mails: Callable[[str], list[dict[str, str]]]
 ) -> None:
     with app.app_context(), pytest.raises(ZeroDivisionError), transaction():
-        service.send_code(service.authenticate(email=person.email, password=PASSWORD).id)
+        member = service.authenticate(email=person.email, password=PASSWORD)
+        service.send_code(member.id, password_mark=service.mark_of_password(member))
         raise ZeroDivisionError
     assert mails(person.email) == []
     assert rows(app, person.id) == []
+
+
+def test_a_code_given_while_another_is_sent_waits_and_is_told_that_it_was_replaced(
+    app: Flask, person: Person, database_url: str
+) -> None:
+    """A new code, and a new password, lock the member before the codes; so does whoever gives one."""
+    code = issue(app, person.id)
+
+    def give() -> str:
+        with app.app_context():
+            try:
+                with transaction():
+                    service.finish_sign_in(code_id=code.id, digits=code.digits)
+            except DomainError as error:
+                return error.code
+            return "done"
+
+    with psycopg.connect(database_url) as theirs, ThreadPoolExecutor(1) as pool:
+        theirs.execute("SELECT FROM member WHERE id = %s FOR NO KEY UPDATE", [person.id])
+        giving = pool.submit(give)
+        with psycopg.connect(database_url, autocommit=True) as watching:
+            blocked = "SELECT true FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))"
+            eventually(lambda: watching.execute(blocked, [theirs.info.backend_pid]).fetchone())
+        theirs.execute("DELETE FROM verification_code WHERE member_id = %s", [person.id])
+        theirs.commit()
+        assert giving.result(30) == "code_unusable"

@@ -20,7 +20,7 @@ from app.db import autocommit, transaction
 from app.errors import DomainError
 from app.ids import secret_hash
 from app.member import codes, passwords, service, sessions
-from app.member.errors import InvalidCredentials, PasswordGuessable, PasswordTooShort, WrongPassword
+from app.member.errors import CodeUnusable, InvalidCredentials, PasswordGuessable, PasswordTooShort, WrongPassword
 from app.member.models import Member, MemberSession
 from app.oauth import account
 from app.oauth.models import OAuthToken
@@ -135,6 +135,25 @@ def test_a_sign_in_half_way_with_the_old_one_does_not_come_through(
     change(browser)
     assert post(thief, sent.location, code=code).status_code == 422
     assert not is_signed_in(thief)
+
+
+def test_a_sign_in_half_way_with_the_old_one_gets_no_other_code(
+    app: Flask, browser: FlaskClient, person: Person, mails: Mails
+) -> None:
+    """Neither by asking for one again, nor where the password is changed just before the first is sent."""
+    thief = app.test_client()
+    post(thief, "/login", email=person.email, password=PASSWORD)
+    with app.app_context(), transaction():
+        mark = service.mark_of_password(service.authenticate(email=person.email, password=PASSWORD))
+    change(browser)
+    sent = len(mails(person.email))
+
+    answer = post(thief, "/login/code/resend")
+
+    assert (answer.status_code, answer.location) == (303, "/login")
+    with app.app_context(), pytest.raises(CodeUnusable), transaction():
+        service.send_code(person.id, password_mark=mark)
+    assert len(mails(person.email)) == sent
 
 
 class TestRefused:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from flask import Flask
@@ -18,10 +20,11 @@ from app import clock
 from app.db import db, transaction
 from app.ids import new_id
 from app.issuer import mypage_url
-from app.oauth import grants_service, mandate_form
+from app.oauth import grants_service
 from app.oauth.errors import MandateChanged
 from app.oauth.ports import Mandate
 from app.wallet.spend_control import GrantControls
+from tests.live import eventually
 from tests.oauth.conftest import Member, ThirdParty, hidden
 from tests.oauth.shopper import Shopper, shopper
 
@@ -341,20 +344,21 @@ def stored(rows: Callable[..., Any], allowed: Shopper) -> Mandate:
 
 
 def test_limits_that_changed_between_reading_and_writing_are_not_written_over(
-    app: Flask, allowed: Shopper, rows: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    app: Flask, allowed: Shopper, rows: Callable[..., Any]
 ) -> None:
     """The other tab's change comes after this one's form was read."""
-    read = mandate_form.read
-
-    def read_slowly(*args: Any, **options: Any) -> Mandate:
-        result = read(*args, **options)
-        monkeypatch.undo()
-        assert lower(allowed, max_per_month_yen="4000").status_code == 303
-        return result
-
     form = limits(allowed.member.browser, allowed.page)
-    monkeypatch.setattr(mandate_form, "read", read_slowly)
-    answer = allowed.member.browser.post(f"{allowed.page}/limits", data={**form, "max_per_payment_yen": "300"})
+    seen, grant_id = stored(rows, allowed), UUID(allowed.tokens["grant_id"])
+    waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+    with ThreadPoolExecutor(1) as pool:
+        with app.app_context(), transaction():
+            to = replace(seen, max_per_month_yen=4_000)
+            grants_service.lower(grant_id=grant_id, seen=seen, to=to, controls=GrantControls())
+            late = {**form, "max_per_payment_yen": "300"}
+            answering = pool.submit(allowed.member.browser.post, f"{allowed.page}/limits", data=late)
+            eventually(lambda: len(rows(waiting)) == 1 or None)
+        answer = answering.result(30)
 
     assert answer.status_code == 409
     assert "支払いの条件が変わりました" in words(answer)
@@ -478,7 +482,7 @@ def many_tokens(rows: Callable[..., Any]) -> Callable[[Shopper], None]:
 
 
 def on(table: str, statements: list[str]) -> list[str]:
-    return [each for each in statements if each.startswith(f"UPDATE {table} ")]
+    return [each for each in statements if f"UPDATE {table} SET" in each]
 
 
 @pytest.mark.parametrize("which", ["one", "all"])

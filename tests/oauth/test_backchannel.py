@@ -16,7 +16,7 @@ from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 import pytest
@@ -546,6 +546,21 @@ class TestNotIntoOurOwnNetwork:
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answers)
         with pytest.raises(outbound.AddressNotPublic):
             outbound.post_form("https://rebound.example/", {}, public_only=True)
+
+    def test_a_name_of_many_silent_addresses_is_given_up_after_a_few(
+        self, monkeypatch: pytest.MonkeyPatch, listening: Receiver
+    ) -> None:
+        """Each may stay silent for seconds, and whoever owns the name says how many there are."""
+        port, look_up = urlsplit(listening.url).port, socket.getaddrinfo
+        many = [(2, 1, 6, "", (f"127.0.9.{n}", port)) for n in range(1, 10)] + [(2, 1, 6, "", ("127.0.0.1", port))]
+        monkeypatch.setattr(
+            socket,
+            "getaddrinfo",
+            lambda host, *how, **more: many if host == "many.example" else look_up(host, *how, **more),
+        )
+        with pytest.raises(ConnectionRefusedError):
+            outbound.post_form(f"http://many.example:{port}/", {}, public_only=False)
+        assert listening.got == []
 
     @pytest.mark.parametrize("address", ["93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", "64:ff9b::808:808"])
     def test_public_ones_are_public(self, address: str) -> None:

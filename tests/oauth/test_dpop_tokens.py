@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from werkzeug.test import TestResponse
 
 from app import clock
 from app.oauth import dpop, tokens
 from app.oauth.errors import InvalidDpopProof
 from app.oauth.request import from_body
 from tests import factories
-from tests.oauth.conftest import Member, ThirdParty, sent_back
+from tests.oauth.conftest import VERIFIER, Member, ThirdParty, sent_back
 from tests.oauth.keyholder import SCOPES, USERINFO, Keyholder, Signer, at_token, caller, error, invalid_token
 from tests.oauth.test_races import THREADS, at_once, statuses
 
@@ -94,6 +95,29 @@ class TestPublicClient:
         assert bearer["access_token"] != bound["access_token"]
         assert spa.call(bearer["access_token"], scheme="Bearer").status_code == 200
         invalid_token(spa.call(bound["access_token"], scheme="Bearer"), "DPoP")
+
+
+@pytest.mark.usefixtures("still_clock")
+def test_proofs_that_anybody_can_make_are_counted_before_they_leave_a_row(
+    new_third_party: Callable[..., ThirdParty], monkeypatch: pytest.MonkeyPatch, rows: Callable[..., list[Any]]
+) -> None:
+    monkeypatch.setattr(dpop, "BY_PUBLIC_NETWORK", 2)
+    key, stranger = Signer.new(), caller(new_third_party().app)
+
+    def guess(party: ThirdParty) -> TestResponse:
+        form = {"grant_type": "authorization_code", "client_id": party.id, "code": "kac_x", "code_verifier": VERIFIER}
+        form |= {"redirect_uri": party.redirect_uri} | ({"client_secret": party.secret} if party.secret else {})
+        return stranger.post("/oauth/token", data=form, headers={"DPoP": key.proof()})
+
+    count = "SELECT count(*) FROM oauth_proof_seen"
+    ((before,),) = rows(count)
+    apps = [new_third_party(profile=profile) for profile in ("spa", "native", "spa")]
+    answers = [guess(party) for party in apps]
+
+    assert [answer.status_code for answer in answers] == [400, 400, 429]
+    assert int(answers[2].headers["Retry-After"]) > 0
+    assert rows(count) == [(before + 2,)]
+    assert guess(new_third_party()).status_code == 400, "a client with a secret is counted by its failures"
 
 
 class TestConfidentialClient:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -24,6 +25,7 @@ from app.wallet.verify import verify
 from tests import factories
 from tests.conftest import ROOT
 from tests.factories import Holder
+from tests.live import eventually
 from tests.wallet.postings import payment, refund
 
 pytestmark = pytest.mark.ledger
@@ -200,6 +202,30 @@ def test_twenty_payments_at_once_give_as_many_as_fit(holder: Holder, fresh_datab
     refusals = [said(outcome) for outcome in outcomes if isinstance(outcome, Refused)]
     assert refusals == 13 * [("mandate_exceeded", {"limit": "max_per_day_yen", "max_yen": 700, "left_yen": 0})]
     assert verify(fresh_database)[1] == []
+
+
+def test_grants_that_end_and_a_poster_never_wait_in_a_circle(
+    fresh_app: Flask, holder: Holder, books: psycopg.Connection, fresh_database: str
+) -> None:
+    """A poster locks controls in the order of their ids, whatever order they were written in."""
+    low, high = sorted((uuid4(), uuid4()))
+    for control_id in (high, low):
+        with transaction():
+            spend_control.put_control(control_id=control_id, kind="grant")
+
+    def end() -> None:
+        with fresh_app.app_context(), transaction():
+            GrantControls().grants_ended([high, low])
+
+    with psycopg.connect(fresh_database) as theirs, ThreadPoolExecutor(1) as pool:
+        theirs.execute("SELECT FROM spend_control WHERE id = %s FOR NO KEY UPDATE", [low])
+        ending = pool.submit(end)
+        blocked = "SELECT true FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))"
+        eventually(lambda: books.execute(blocked, [theirs.info.backend_pid]).fetchone())
+        theirs.execute("SELECT FROM spend_control WHERE id = %s FOR NO KEY UPDATE", [high])
+        theirs.commit()
+        ending.result(timeout=30)
+    assert books.execute("SELECT DISTINCT status FROM spend_control").fetchall() == [("revoked",)]
 
 
 def test_a_repeated_request_counts_once(holder: Holder, books: psycopg.Connection) -> None:
