@@ -21,6 +21,7 @@ from app.oauth import (
     pushed,
     refusals,
 )
+from app.oauth.errors import InvalidGrant
 from app.oauth.protector import Bearer, current_access
 from app.oauth.request import from_body
 from app.oauth.server import server
@@ -63,9 +64,25 @@ def push() -> tuple[Response, int]:
 @protected_by(Public("clients prove who they are in the request itself; failures are counted"))
 def token() -> Response:
     request = from_body()
-    with transaction():
-        response: Response = server().create_token_response(request)
+    try:
+        with transaction():
+            response: Response = server().create_token_response(request)
+    except InvalidGrant:
+        _knock_with_grant(request.client.id)
+        raise
     return response
+
+
+def _knock_with_grant(client_id: str) -> None:
+    """Count a code or token that was no good. Anyone may try some in the name of a public client.
+
+    Only what fails is counted, and only what fails is refused: nobody is kept from tokens by another's tries.
+    """
+    caller = network(http_request.remote_addr)
+    knock_at(
+        Door(name="token_grant", caller=f"{client_id} {caller}", limit=100, window_s=600),
+        Door(name="token_grant_network", caller=caller, limit=600, window_s=600),
+    )
 
 
 @clients.post("/oauth/device_authorization")

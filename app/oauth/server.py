@@ -58,6 +58,7 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib ships no typ
         token endpoint the DPoP proof is read too, before the grant is looked at: `request.jkt` is the key it shows.
         """
         client, request.auth_method = client_auth.authenticate(request)
+        request.client = client
         if endpoint == "token":
             request.jkt = dpop.key_for_tokens(request, client=client)
         return client

@@ -147,6 +147,26 @@ def test_failed_authentications_are_counted_per_address(
     assert right.status_code == 200, "nobody on a shared network shuts a till out"
 
 
+@pytest.mark.usefixtures("still_clock")
+def test_codes_and_tokens_that_are_no_good_are_counted_per_client_and_address(
+    app: Flask, new_third_party: Callable[..., ThirdParty], member: Member
+) -> None:
+    public = new_third_party(profile="native")
+    token = public.tokens(member, scope="openid offline_access", ticked=[])["refresh_token"]
+
+    def refresh(token: str, *, address: str) -> TestResponse:
+        form = {"grant_type": "refresh_token", "client_id": public.id, "refresh_token": token}
+        return app.test_client().post("/oauth/token", data=form, environ_base={"REMOTE_ADDR": address})
+
+    assert {refresh("krt_guess", address="192.0.2.91").status_code for _ in range(100)} == {400}
+    shut, elsewhere = refresh("krt_guess", address="192.0.2.91"), refresh("krt_guess", address="192.0.2.92")
+
+    assert (shut.status_code, error(shut)) == (429, "temporarily_unavailable")
+    assert 0 < int(shut.headers["Retry-After"]) <= 600
+    assert (elsewhere.status_code, error(elsewhere)) == (400, "invalid_grant")
+    assert refresh(token, address="192.0.2.91").status_code == 200, "the member's own app is not kept out"
+
+
 @pytest.mark.parametrize(
     ("form", "expected"),
     [
