@@ -68,7 +68,8 @@ def token() -> Response:
         with transaction():
             response: Response = server().create_token_response(request)
     except InvalidGrant:
-        _knock_with_grant(request.client.id)
+        if not request.client.profile.confidential:
+            _knock_with_grant(request.client.id)
         raise
     return response
 
@@ -76,7 +77,8 @@ def token() -> Response:
 def _knock_with_grant(client_id: str) -> None:
     """Count a code or token that was no good. Anyone may try some in the name of a public client.
 
-    Only what fails is counted, and only what fails is refused: nobody is kept from tokens by another's tries.
+    Only what fails is counted, and only what fails is refused: nobody is kept from tokens by another's tries. A client
+    that proved who it is must always hear which of its members' tokens are over.
     """
     caller = network(http_request.remote_addr)
     knock_at(

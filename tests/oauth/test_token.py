@@ -167,6 +167,11 @@ def test_codes_and_tokens_that_are_no_good_are_counted_per_client_and_address(
     assert refresh(token, address="192.0.2.91").status_code == 200, "the member's own app is not kept out"
 
 
+def test_a_client_with_a_secret_always_hears_that_a_token_is_over(third_party: ThirdParty) -> None:
+    """Its one server has the tokens of all its members; told to come back later, it would try the dead ones for ever."""
+    assert {error(third_party.refresh("krt_over")) for _ in range(101)} == {"invalid_grant"}
+
+
 @pytest.mark.parametrize(
     ("form", "expected"),
     [
