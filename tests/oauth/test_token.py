@@ -168,7 +168,7 @@ def test_codes_and_tokens_that_are_no_good_are_counted_per_client_and_address(
 
 
 def test_a_client_with_a_secret_always_hears_that_a_token_is_over(third_party: ThirdParty) -> None:
-    """Its one server has the tokens of all its members; told to come back later, it would try the dead ones for ever."""
+    """Its one server has the tokens of all its members; told to come later, it would try the dead for ever."""
     assert {error(third_party.refresh("krt_over")) for _ in range(101)} == {"invalid_grant"}
 
 
