@@ -37,7 +37,7 @@ def main() -> None:
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(figures, indent=2) + "\n")
     for name, value in figures.items():
-        print(f"{name:28} {value:>12,.2f}")
+        print(f"{name:28} {value:>12,.{3 if '_vs_' in name else 2}f}")
 
 
 def measure(postgres: EmbeddedPostgres, directory: Path, *, seconds: int, rounds: int) -> dict[str, float]:
@@ -46,6 +46,8 @@ def measure(postgres: EmbeddedPostgres, directory: Path, *, seconds: int, rounds
     tokens = directory / "tokens"
     population.populate(settings, tokens)
     exchange.let_client_in(settings.database_url)
+    unloaded = exchange.prepare(settings.database_url, directory, name="count", tokens=tokens, seconds=1)
+    statements = exchange.statements(settings, unloaded)
     script = textbook.prepare(postgres.url("textbook"), directory)
     rounds_done = [
         _round(number, rounds, seconds, settings, tokens, postgres, script, directory)
@@ -65,6 +67,7 @@ def measure(postgres: EmbeddedPostgres, directory: Path, *, seconds: int, rounds
         "payments_vs_textbook": per_s / textbook_per_s,
         "payments_vs_bare_route": per_s / bare_per_s,
         **_exchange_figures(exchanged, bare_per_s=bare_per_s),
+        **statements,
         "payments_per_s": per_s,
         "textbook_per_s": textbook_per_s,
         "bare_route_per_s": bare_per_s,

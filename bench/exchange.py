@@ -17,8 +17,12 @@ from uuid import UUID
 
 import psycopg
 
+from app.db import dispose
+from app.factory import create_app
 from app.ids import new_id, secret_hash
+from app.settings import Settings
 from bench import population, server
+from tests.oauth.statements import sent
 
 VERIFIER = "bench-bench-bench-bench-bench-bench-bench-bench"
 SECRET = "kcs_bench"  # of a client that exists in the bench only
@@ -44,6 +48,44 @@ class Exchange:
                 ("introspection", "introspect.lua"),
             )
         }
+
+
+def statements(settings: Settings, exchange: Exchange) -> dict[str, float]:
+    """How many SQL statements each takes in a process that is warm, BEGIN and COMMIT apart."""
+    app = create_app(settings)
+    browser = app.test_client()
+    headers = {"Authorization": exchange.environment["BENCH_BASIC"]}
+    codes = Path(exchange.environment["BENCH_CODES"]).read_text().splitlines()
+    refresh = Path(exchange.environment["BENCH_REFRESH"]).read_text().splitlines()
+    tokens = Path(exchange.environment["BENCH_TOKENS"]).read_text().splitlines()
+
+    def ask(path: str, **form: str) -> int:
+        with sent() as seen:
+            answer = browser.post(path, data=form, headers=headers)
+        assert answer.status_code == 200, answer.text
+        return len(seen)
+
+    def redeem(code: str) -> int:
+        redirect_uri = "https://bench.invalid/cb"
+        return ask(
+            "/oauth/token",
+            grant_type="authorization_code",
+            code=code,
+            redirect_uri=redirect_uri,
+            code_verifier=VERIFIER,
+        )
+
+    counted = [
+        {
+            "token_code_statements": redeem(codes[-turn]),
+            "token_refresh_statements": ask("/oauth/token", grant_type="refresh_token", refresh_token=refresh[-turn]),
+            "introspection_statements": ask("/oauth/introspect", token=tokens[-turn]),
+        }
+        for turn in (1, 2, 3)
+    ]
+    with app.app_context():
+        dispose()
+    return {name: float(number) for name, number in counted[-1].items()}
 
 
 def let_client_in(database_url: str) -> None:
