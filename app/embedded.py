@@ -97,7 +97,3 @@ class EmbeddedPostgres:
             )
             connection.execute(statement)
             return True
-
-    def drop_database(self, name: str) -> None:
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))

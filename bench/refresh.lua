@@ -36,8 +36,4 @@ function response(status, headers, body)
   end
 end
 
-function done(summary, latency, requests)
-  io.write(string.format('RESULT {"requests": %d, "seconds": %.3f, "p50_ms": %.2f, "p99_ms": %.2f, "errors": %d}\n',
-    summary.requests, summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3,
-    summary.errors.status + summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.timeout))
-end
+dofile(os.getenv("BENCH_SCRIPTS") .. "/result.lua")

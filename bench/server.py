@@ -41,7 +41,7 @@ def wrk(address: str, script: str, *, seconds: int, env: dict[str, str] | None =
         ["wrk", "-t", "2", "-c", str(CONNECTIONS), "-d", f"{seconds}s", "-s", str(HERE / script), address],
         capture_output=True,
         text=True,
-        env={**os.environ, **(env or {})},
+        env={**os.environ, **(env or {}), "BENCH_SCRIPTS": str(HERE)},
         check=False,
     )
     if done.returncode:

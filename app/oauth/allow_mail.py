@@ -77,7 +77,7 @@ def _limits(mandate: Mandate, *, locale: str, controls: SpendControls) -> list[s
         translate("mail.limits.per_payment", locale, amount=format_yen(mandate.max_per_payment_yen)),
         translate("mail.limits.per_day", locale, amount=format_yen(mandate.max_per_day_yen)),
         translate("mail.limits.per_month", locale, amount=format_yen(mandate.max_per_month_yen)),
-        translate("mail.limits.shops", locale, shops=comma.join(controls.shops(mandate.shops, locale))),
+        translate("mail.limits.shops", locale, shops=comma.join(controls.shop_names(mandate.shops, locale).values())),
     ]
     if mandate.monies is not None:
         names = controls.monies(locale)

@@ -10,12 +10,14 @@ from flask import render_template, request
 from app.errors import DomainError
 from app.issuer import current_issuer, issuer_today
 from app.member.sessions import SignedInMember
-from app.oauth import consent, mandate_form
+from app.oauth import consent, grants_service, mandate_form
 from app.oauth.clients import Client
 from app.oauth.errors import InvalidMandate
 from app.oauth.grants_service import Given
+from app.oauth.models import OAuthGrant
 from app.oauth.ports import Mandate
 from app.oauth.schemas import ConsentForm
+from app.oauth.scopes import in_order
 from app.oauth.server import server
 from app.web.locale import current_locale, translate
 
@@ -39,6 +41,16 @@ def mandate(plan: consent.Plan, answer: Answer) -> Mandate | None:
     if "payment" not in answer.ticked or "payment" not in plan.boxes:
         return None
     return mandate_form.read(request.form, within=plan.offer, today=issuer_today())
+
+
+def write(
+    plan: consent.Plan, *, member: SignedInMember, client: Client, new: Collection[str], mandate: Mandate | None
+) -> tuple[OAuthGrant, tuple[str, ...]]:
+    """Write what the member allows anew; returns the grant, locked, and the scopes that this very answer gives."""
+    grant = grants_service.allow(
+        member_id=member.id, client_id=client.id, scopes=new, mandate=mandate, controls=server().controls
+    )
+    return grant, in_order({*plan.before, *new}.intersection(grant.scopes))
 
 
 def render(

@@ -30,7 +30,6 @@ from app.oauth.errors import InvalidMandate, ShopsChanged, UserCodeUnusable
 from app.oauth.grants_service import Given
 from app.oauth.ports import Mandate
 from app.oauth.schemas import UserCodeForm
-from app.oauth.scopes import in_order
 from app.oauth.server import server
 from app.web.locale import current_locale
 from app.web.protection import protected_by
@@ -173,14 +172,7 @@ def _write(visit: _Visit, answer: consent_page.Answer) -> None:
 
 
 def _approval(visit: _Visit, new: Collection[str], mandate: Mandate | None) -> device.Approval:
-    grant = grants_service.allow(
-        member_id=visit.member.id,
-        client_id=visit.client.id,
-        scopes=new,
-        mandate=mandate,
-        controls=server().controls,
-    )
-    scopes = in_order({*visit.plan.before, *new}.intersection(grant.scopes))
+    grant, scopes = consent_page.write(visit.plan, member=visit.member, client=visit.client, new=new, mandate=mandate)
     return device.Approval(grant=grant, scopes=scopes, auth_time=visit.member.auth_time)
 
 

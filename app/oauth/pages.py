@@ -29,7 +29,6 @@ from app.oauth.grant_types import Approval, Code
 from app.oauth.grants_service import Given
 from app.oauth.ports import Mandate
 from app.oauth.request import OAuthRequest, from_query
-from app.oauth.scopes import in_order
 from app.oauth.server import server
 from app.web.headers import allow_form_redirect_to
 from app.web.locale import COOKIE, prefer
@@ -170,14 +169,7 @@ def _allow(visit: _Visit, *, ticked: Collection[str], mandate: Mandate | None) -
         if not hold_session(visit.member):
             _have_sign_in(visit.grant)
         spent = pushed_as and pushed.spend(pushed_as, client_id=client_id, family_id=family_id)
-        row = grants_service.allow(
-            member_id=visit.member.id,
-            client_id=client_id,
-            scopes=new,
-            mandate=mandate,
-            controls=server().controls,
-        )
-        scopes = in_order({*visit.plan.before, *new}.intersection(row.scopes))
+        row, scopes = consent_page.write(visit.plan, member=visit.member, client=visit.client, new=new, mandate=mandate)
         if not consent.useful(scopes):
             raise AccessDeniedError(redirect_uri=visit.grant.redirect_uri)
         if spent:

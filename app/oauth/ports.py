@@ -62,7 +62,7 @@ class Mandate:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Usage:
     """How much of a mandate is used: yen paid today and this month, in the issuer's time zone."""
 
@@ -72,10 +72,6 @@ class Usage:
 
 class SpendControls(Protocol):
     """The ledger's side of a permission to take payments."""
-
-    def shops(self, ids: Sequence[UUID], locale: str) -> list[str]:
-        """The names of shops, in their order on pages."""
-        ...
 
     def shop_names(self, ids: Sequence[UUID], locale: str) -> dict[UUID, str]:
         """Shops by id, each with its name, in their order on pages."""

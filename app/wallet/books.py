@@ -9,6 +9,13 @@ from uuid import UUID
 from app.wallet.postings import Outcome, Posting
 
 
+def spent_yen(spent_on: date | None, day_yen: int, month_yen: int, *, today: date) -> tuple[int, int]:
+    """What sums of the day `spent_on` and its month say of today and this month."""
+    if spent_on is None or (spent_on.year, spent_on.month) != (today.year, today.month):
+        return 0, 0
+    return (day_yen if spent_on == today else 0), month_yen
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Control:
     """A spend control: may this grant, card or terminal spend, and how much."""
@@ -34,9 +41,7 @@ class Control:
 
     def spent_yen(self, today: date) -> tuple[int, int]:
         """What was paid under it today and this month."""
-        if self.spent_on is None or (self.spent_on.year, self.spent_on.month) != (today.year, today.month):
-            return 0, 0
-        return (self.spent_day_yen if self.spent_on == today else 0), self.spent_month_yen
+        return spent_yen(self.spent_on, self.spent_day_yen, self.spent_month_yen, today=today)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

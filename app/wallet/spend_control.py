@@ -13,11 +13,11 @@ from uuid import UUID
 from sqlalchemy import ARRAY, Uuid, any_, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from app import clock
 from app.db import autocommit, session
-from app.issuer import current_issuer, issuer_zone
+from app.issuer import current_issuer, issuer_today
 from app.oauth.ports import Mandate, Usage
 from app.wallet import directory
+from app.wallet.books import spent_yen
 from app.wallet.models import Shop, SpendControl
 
 
@@ -55,10 +55,6 @@ def set_status(control_id: UUID, status: str) -> None:
 class GrantControls:
     """What the authorization server needs of the wallet (`app.oauth.ports.SpendControls`)."""
 
-    def shops(self, ids: Sequence[UUID], locale: str) -> list[str]:
-        """The names of these shops in their order on pages."""
-        return list(self.shop_names(ids, locale).values())
-
     def shop_names(self, ids: Sequence[UUID], locale: str) -> dict[UUID, str]:
         """These shops by id, each with its name, in their order on pages."""
         name = Shop.name_en if locale == "en" else Shop.name_ja
@@ -88,16 +84,8 @@ class GrantControls:
         columns = (SpendControl.id, SpendControl.spent_on, SpendControl.spent_day_yen, SpendControl.spent_month_yen)
         with autocommit().connect() as connection:
             rows = connection.execute(select(*columns).where(SpendControl.id.in_(grant_ids))).all()
-        today = clock.now().astimezone(issuer_zone()).date()
-        return {
-            row.id: Usage(
-                day_yen=row.spent_day_yen if row.spent_on == today else 0,
-                month_yen=row.spent_month_yen
-                if row.spent_on and row.spent_on.replace(day=1) == today.replace(day=1)
-                else 0,
-            )
-            for row in rows
-        }
+        today = issuer_today()
+        return {row.id: Usage(*spent_yen(*row[1:], today=today)) for row in rows}
 
     def grant_changed(self, *, grant_id: UUID, mandate: Mandate | None) -> None:
         """Let a grant spend within `mandate`, or (None) no more at all."""

@@ -1,4 +1,4 @@
-"""Every page of the first slice, in the order in which a member comes by."""
+"""Every page, in the order in which a member comes by."""
 
 from __future__ import annotations
 
@@ -43,7 +43,20 @@ def member_with_purchases(live: Live) -> Person:
 
 def tour(page: Page, live: Live, person: Person) -> Iterator[str]:
     """Goes from page to page and yields the name of each. Goes by structure, not by words: any language will do."""
-    primary, refused = page.locator("main .button.primary"), page.locator("main .notice.error")
+    yield from _sign_in(page, live, person)
+    yield from _member_page(page, live)
+    yield from _payment_is_asked(page, live)
+    yield from _connected_apps(page, live)
+    yield from devices(page, live)
+    yield from _new_password(page, live, person)
+    yield from _single_pages(page, live)
+    yield from _sign_out(page, live)
+    yield from _forgotten_password(page, live, person)
+
+
+def _sign_in(page: Page, live: Live, person: Person) -> Iterator[str]:
+    """From the member page to its first consent, with every step refused once."""
+    primary = page.locator("main .button.primary")
     page.goto(live.mypage.url)
     yield "welcome"
     primary.click()
@@ -63,6 +76,10 @@ def tour(page: Page, live: Live, person: Person) -> Iterator[str]:
     primary.click()
     page.wait_for_url(f"{live.url}/oauth/authorize?**")
     yield "consent"
+
+
+def _member_page(page: Page, live: Live) -> Iterator[str]:
+    """Without one permission, then with it."""
     page.locator("input[value=history]").uncheck()
     page.locator("button[value=allow]").click()
     page.wait_for_url(f"{live.mypage.url}/")
@@ -77,6 +94,10 @@ def tour(page: Page, live: Live, person: Person) -> Iterator[str]:
     yield "history"
     page.goto(f"{live.mypage.url}/nowhere")
     yield "error"
+
+
+def _payment_is_asked(page: Page, live: Live) -> Iterator[str]:
+    """With limits that cannot be."""
     page.goto(payment_request(live))
     yield "consent to pay"
     page.locator("input[value=payment]").check()
@@ -87,17 +108,21 @@ def tour(page: Page, live: Live, person: Person) -> Iterator[str]:
     page.locator("#until").fill("2020-01-01")
     page.locator("button[value=allow]").click()
     yield "consent to pay, refused"
-    yield from _connected_apps(page, live)
-    yield from devices(page, live)
+
+
+def _new_password(page: Page, live: Live, person: Person) -> Iterator[str]:
     page.goto(f"{live.url}/.well-known/change-password")
     page.wait_for_url(f"{live.url}/account/password")
     yield "password"
     fill_passwords(page, current="not the password", new=NEW_PASSWORD)
-    refused.wait_for()
+    page.locator("main .notice.error").wait_for()
     yield "password refused"
     fill_passwords(page, current=person.password, new=NEW_PASSWORD)
     page.wait_for_url(f"{live.url}/account/password?changed=1")
     yield "password changed"
+
+
+def _single_pages(page: Page, live: Live) -> Iterator[str]:
     page.goto(f"{live.url}/oauth/logout?client_id={_CLIENT}")
     yield "sign-out asked by a client"
     page.goto(f"{live.url}/oauth/logout?post_logout_redirect_uri=https://evil.example/")
@@ -105,9 +130,18 @@ def tour(page: Page, live: Live, person: Person) -> Iterator[str]:
     for path in ("/", "/docs", "/docs/errors/insufficient_balance", "/dev/mailbox", "/nowhere", "/logout"):
         page.goto(f"{live.url}{path}")
         yield path
+
+
+def _sign_out(page: Page, live: Live) -> Iterator[str]:
+    """On the page that asks whether to."""
     page.locator("button[name=sessions]").click()
     page.wait_for_url(f"{live.url}/logout?everywhere=1")
     yield "signed out everywhere"
+
+
+def _forgotten_password(page: Page, live: Live, person: Person) -> Iterator[str]:
+    """As far as a code that is wrong."""
+    primary = page.locator("main .button.primary")
     page.goto(f"{live.url}/login")
     page.locator("main a.button").click()
     page.wait_for_url(f"{live.url}/login/forgot")
@@ -119,7 +153,7 @@ def tour(page: Page, live: Live, person: Person) -> Iterator[str]:
     for name, value in (("code", "000000"), ("new", person.password), ("again", person.password)):
         page.locator(f"#{name}").fill(value)
     primary.click()
-    refused.wait_for()
+    page.locator("main .notice.error").wait_for()
     yield "password forgotten, code refused"
 
 
