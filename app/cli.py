@@ -21,6 +21,8 @@ _COMMANDS = {
     "issuer": "app.office.issuer_commands:issuer",
     "client": "app.office.client_commands:client",
     "oauth": "app.oauth.purge_command:oauth",
+    "shop": "app.office.shop_commands:shop",
+    "settlement": "app.office.settlement_commands:settlement",
     "doctor": "app.doctor.command:doctor",
     "keys": "app.oauth.key_commands:keys",
     "till": "app.reader.agent.commands:till",

@@ -6,7 +6,8 @@ from app.member import models as member
 from app.oauth import models as oauth
 from app.reader import models as reader
 from app.wallet import models as wallet
+from app.wallet.settlement import models as settlement
 
-__all__ = ["issuer", "limits", "member", "metadata", "oauth", "outbox", "reader", "wallet"]
+__all__ = ["issuer", "limits", "member", "metadata", "oauth", "outbox", "reader", "settlement", "wallet"]
 
 metadata = Base.metadata

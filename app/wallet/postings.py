@@ -63,6 +63,18 @@ class Charge(Posting):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Settle(Posting):
+    """What was settled with a shop leaves its takings, in each money (by code), against `settled_with_shops`.
+
+    It is a matter of what was before, so it is never refused for what the takings are now: where more was given back
+    since, they go below zero, and the shop owes it.
+    """
+
+    shop_id: UUID
+    amounts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
     """Value moved: the transaction as written. `hit` is true where an earlier request had already moved it."""
 
