@@ -202,7 +202,7 @@ def _shops(codes: Sequence[str]) -> dict[str, UUID]:
     with transaction():
         if codes:
             return {code: shop_row(code).id for code in codes}
-        return dict(session().execute(select(Shop.code, Shop.id).order_by(Shop.code)).tuples())
+        return {row.code: row.id for row in session().execute(select(Shop.code, Shop.id).order_by(Shop.code))}
 
 
 def _found(shop: str, number: int) -> reading.SettlementView:

@@ -23,7 +23,7 @@ def shop() -> None:
     """Terms and bank accounts of shops."""
 
 
-class Percent(click.ParamType):
+class Percent(click.ParamType[int]):
     """0 to 100 with at most two decimals, as hundredths of a percent."""
 
     name = "percent"

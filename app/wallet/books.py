@@ -136,7 +136,7 @@ class NewTransaction:
     id: UUID
     kind: str
     posting: Posting
-    member_id: UUID
+    member_id: UUID | None
     money: str
     money_id: int
     shop_id: UUID | None

@@ -24,7 +24,7 @@ from app.wallet.books import (
     SameAs,
     WalletState,
 )
-from app.wallet.postings import Charge, Declined, Payment, Posting, Refund, Refused
+from app.wallet.postings import SETTLED_WITH_SHOPS, Charge, Declined, Payment, Posting, Refund, Refused, Settle
 
 _STATUS_REFUSAL = {
     ("card", "lost"): "card_lost",
@@ -158,6 +158,8 @@ def _judge(draft: _Draft, index: int, transaction_id: UUID, posting: Posting) ->
             return _refund(draft, index, transaction_id, posting)
         case Charge():
             return _charge(draft, index, transaction_id, posting)
+        case Settle():
+            return _settle(draft, index, transaction_id, posting)
         case Declined():
             raise _Refusal(posting.refused.code, **posting.refused.detail)
     raise AssertionError(f"no law for {type(posting).__name__}")
@@ -248,6 +250,31 @@ def _charge(draft: _Draft, index: int, transaction_id: UUID, charge: Charge) -> 
         balance_yen=draft.change_total(wallet, charge.amount_yen),
         reverses=None,
         transfers=(transfer,),
+    )
+
+
+def _settle(draft: _Draft, index: int, transaction_id: UUID, settle: Settle) -> NewTransaction:
+    """Never refused for a balance: the period is closed, whatever came after it."""
+    transfers = []
+    for money, amount_yen in settle.amounts.items():
+        takings = draft.books.takings.get((settle.shop_id, money))
+        settled = draft.books.books.get((SETTLED_WITH_SHOPS, money))
+        if takings is None or settled is None:
+            raise _Refusal("money_not_accepted", money=money)
+        transfers.append(draft.move(debit=takings, credit=settled, amount_yen=amount_yen))
+    return NewTransaction(
+        index=index,
+        id=transaction_id,
+        kind="settlement",
+        posting=settle,
+        member_id=None,
+        money=next(iter(settle.amounts)),
+        money_id=transfers[0].money_id,
+        shop_id=settle.shop_id,
+        amount_yen=sum(settle.amounts.values()),
+        balance_yen=0,
+        reverses=None,
+        transfers=tuple(transfers),
     )
 
 

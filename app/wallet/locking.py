@@ -14,7 +14,7 @@ import psycopg
 from app.wallet import statements as sql
 from app.wallet.books import AccountState, Books, Control, Original, PastRequest, PastTransfer, WalletState
 from app.wallet.documents import document
-from app.wallet.postings import Accepted, Charge, Payment, Posting, Refund, Refused
+from app.wallet.postings import SETTLED_WITH_SHOPS, Accepted, Charge, Payment, Posting, Refund, Refused, Settle
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -109,6 +109,10 @@ class Reader:
                     money_id = self.monies.id_of(posting.money)
                     wallets.add((posting.member_id, money_id))
                     books.add((posting.book, money_id))
+                case Settle():
+                    for money in posting.amounts:
+                        takings.add((posting.shop_id, self.monies.id_of(money)))
+                        books.add((SETTLED_WITH_SHOPS, self.monies.id_of(money)))
         for _, _, member_id, money_id, shop_id, _ in originals:
             wallets.add((member_id, money_id))
             if shop_id:

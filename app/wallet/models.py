@@ -28,7 +28,19 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.db import Base
 from app.ids import new_id
 
-KINDS = ("charge", "payment", "move", "refund", "expiry", "adjustment", "hold", "capture", "release", "close")
+KINDS = (
+    "charge",
+    "payment",
+    "move",
+    "refund",
+    "expiry",
+    "adjustment",
+    "hold",
+    "capture",
+    "release",
+    "close",
+    "settlement",
+)
 
 
 class Money(Base):
@@ -102,7 +114,7 @@ class Account(Base):
             name="one_owner",
         ),
         CheckConstraint("kind = 'lot' OR expires_on IS NULL", name="only_lots_expire"),
-        CheckConstraint("kind = 'book' OR posted_yen >= 0", name="floor"),
+        CheckConstraint("kind <> 'lot' OR posted_yen >= 0", name="floor"),
         Index(
             "uq_account_lot",
             "wallet_id",

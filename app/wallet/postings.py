@@ -62,6 +62,10 @@ class Charge(Posting):
     description: str = ""
 
 
+SETTLED_WITH_SHOPS = "settled_with_shops"
+"""The book account that a shop's takings go to when they are settled."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settle(Posting):
     """What was settled with a shop leaves its takings, in each money (by code), against `settled_with_shops`.
@@ -83,7 +87,7 @@ class Accepted:
     kind: str
     amount_yen: int
     money: str
-    member_id: UUID
+    member_id: UUID | None
     shop_id: UUID | None
     created_at: datetime
     balance_yen: int

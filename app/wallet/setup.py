@@ -15,8 +15,9 @@ from sqlalchemy.dialects.postgresql import insert
 from app.db import Base, session
 from app.ids import new_id
 from app.wallet.models import Account, IssuerHead, Money, Shop, Wallet
+from app.wallet.postings import SETTLED_WITH_SHOPS
 
-BOOKS = ("issued_by_cash",)
+BOOKS = ("issued_by_cash", SETTLED_WITH_SHOPS)
 """The issuer's book accounts of every money: where value comes from when it is issued."""
 
 

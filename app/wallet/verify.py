@@ -43,7 +43,7 @@ _CHECKS = {
           FROM account GROUP BY money_id HAVING sum(posted_yen) <> 0 LIMIT 1""",
     "a balance is below zero": """
         SELECT 'account ' || id || ': ' || posted_yen
-          FROM account WHERE kind <> 'book' AND posted_yen < 0 ORDER BY id LIMIT 1""",
+          FROM account WHERE kind = 'lot' AND posted_yen < 0 ORDER BY id LIMIT 1""",
     "a wallet's total is not the sum of its lots": """
         SELECT 'wallet ' || w.id || ': ' || w.total_yen || ', lots ' || coalesce(sum(a.posted_yen), 0)
           FROM wallet w LEFT JOIN account a ON a.wallet_id = w.id
@@ -58,7 +58,7 @@ _CHECKS = {
           JOIN transfer f ON f.transaction_id = t.id
           JOIN account a ON a.id IN (f.debit_account_id, f.credit_account_id)
           LEFT JOIN wallet w ON w.id = a.wallet_id
-         WHERE a.money_id <> t.money_id OR a.issuer_id <> t.issuer_id
+         WHERE (a.money_id <> t.money_id AND t.kind <> 'settlement') OR a.issuer_id <> t.issuer_id
             OR (a.shop_id IS NOT NULL AND a.shop_id IS DISTINCT FROM t.shop_id)
             OR (w.id IS NOT NULL AND w.member_id IS DISTINCT FROM t.member_id) LIMIT 1""",
     "positions have a gap, or the head is not at their end": """

@@ -56,10 +56,11 @@ def _transaction_row(n: int, new: NewTransaction) -> dict[str, Any]:
         "kind": new.kind,
         "requester": posting.requester,
         "request_id": posting.request_id,
-        "member_id": str(new.member_id),
         "money_id": new.money_id,
         "amount_yen": new.amount_yen,
     }
+    if new.member_id:
+        row["member_id"] = str(new.member_id)
     if new.shop_id:
         row["shop_id"] = str(new.shop_id)
     if new.reverses:

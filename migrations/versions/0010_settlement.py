@@ -31,8 +31,9 @@ BEGIN
         RAISE EXCEPTION 'a settlement is immutable: it can only be closed, once'
             USING ERRCODE = 'restrict_violation', HINT = 'a correction belongs into the next settlement';
     END IF;
-    IF (NEW.settled_yen, NEW.payable_yen) IS DISTINCT FROM (
-        SELECT sum(settled_yen)::bigint, sum(payable_yen)::bigint FROM settlement_line WHERE settlement_id = NEW.id
+    IF NOT (
+        SELECT (sum(settled_yen), sum(payable_yen)) IS NOT DISTINCT FROM (NEW.settled_yen::numeric, NEW.payable_yen::numeric)
+          FROM settlement_line WHERE settlement_id = NEW.id
     ) THEN
         RAISE EXCEPTION 'a settlement is the sum of its lines' USING ERRCODE = 'check_violation';
     END IF;
@@ -68,6 +69,21 @@ CREATE TRIGGER transfer_file_changes_its_day_only BEFORE UPDATE ON transfer_file
 CREATE TRIGGER transfer_file_is_never_removed BEFORE DELETE OR TRUNCATE ON transfer_file
     FOR EACH STATEMENT EXECUTE FUNCTION ledger_is_immutable();
 """
+
+
+_KINDS = ("charge", "payment", "move", "refund", "expiry", "adjustment", "hold", "capture", "release", "close")
+
+_SETTLED_BOOKS = """
+INSERT INTO account (issuer_id, money_id, kind, book)
+SELECT issuer_id, id, 'book', 'settled_with_shops' FROM money
+    ON CONFLICT DO NOTHING
+"""
+
+
+def _check(table: str, name: str, condition: str) -> None:
+    """Another condition in a check's place."""
+    op.drop_constraint(op.f(f"ck_{table}_{name}"), table)
+    op.create_check_constraint(op.f(f"ck_{table}_{name}"), table, condition)
 
 
 def upgrade() -> None:
@@ -297,6 +313,9 @@ def upgrade() -> None:
     )
     op.create_index("ix_settlement_transfer_file", "settlement_transfer", ["file_id"], unique=False)
     op.execute(_GUARDS)
+    op.execute(_SETTLED_BOOKS)
+    _check("transaction", "kind", f"kind IN {(*_KINDS, 'settlement')}")
+    _check("account", "floor", "kind <> 'lot' OR posted_yen >= 0")
     for table in _IMMUTABLE:
         op.execute(
             f"CREATE TRIGGER {table}_is_immutable BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
@@ -305,6 +324,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    """Not for a ledger in which something was settled: its transactions stay, and the old checks refuse them."""
+    _check("account", "floor", "kind = 'book' OR posted_yen >= 0")
+    _check("transaction", "kind", f"kind IN {_KINDS}")
     op.drop_index("ix_settlement_transfer_file", table_name="settlement_transfer")
     op.drop_table("settlement_transfer")
     op.drop_table("settlement_line")

@@ -77,7 +77,7 @@ def _posting(settlement_id: UUID) -> Settle | None:
         .where(SettlementLine.settlement_id == settlement_id, SettlementLine.settled_yen > 0)
         .order_by(Money.code)
     )
-    amounts = {code: yen for code, yen in session().execute(lines)}
+    amounts = {row.code: row.settled_yen for row in session().execute(lines)}
     return Settle(
         requester=REQUESTER,
         request_id=f"settlement:{settlement_id}",
