@@ -25,8 +25,8 @@ from app.ids import new_id
 from app.settings import Settings
 from app.wallet.batch import post_batch
 from app.wallet.errors import OutcomeUnknown, RequestInProgress, TemporarilyUnavailable
-from app.wallet.locking import Connection, Monies
 from app.wallet.postings import Outcome, Posting
+from app.wallet.rulebook import Connection, Rulebook, RulesChanged
 from app.wallet.statements import CONNECTION_OPTIONS
 
 log = logging.getLogger(__name__)
@@ -41,6 +41,7 @@ _TRANSIENT = (
     psycopg.errors.DeadlockDetected,
     psycopg.errors.SerializationFailure,
     psycopg.errors.UniqueViolation,  # another poster wrote the same request first: the next try finds its row
+    RulesChanged,
 )
 
 
@@ -92,7 +93,7 @@ class Poster:
         self._counting = threading.Lock()
         self._connection: Connection | None = None
         self._issuer_id: UUID | None = None
-        self._monies: Monies | None = None
+        self._rulebook: Rulebook | None = None
         self._thread = threading.Thread(target=self._run, name="poster", daemon=True)
         self._thread.start()
 
@@ -186,6 +187,11 @@ class Poster:
                 if len(batch) > 1:
                     raise
                 raise TemporarilyUnavailable from error
+            except psycopg.errors.CheckViolation:
+                # A rule or the day may have changed between the decision and the write. Once more, then one by one.
+                self._rollback()
+                if attempt > 1:
+                    raise
             except _TRANSIENT:
                 self._rollback()
             except psycopg.OperationalError as error:
@@ -201,10 +207,10 @@ class Poster:
     def _once(self, batch: list[_Waiting]) -> list[Outcome]:
         connection = self._connect()
         assert self._issuer_id is not None
-        assert self._monies is not None
+        assert self._rulebook is not None
         postings = [(waiting.transaction_id, waiting.posting) for waiting in batch]
         return post_batch(
-            connection, issuer_id=self._issuer_id, time_zone=self._time_zone, monies=self._monies, batch=postings
+            connection, issuer_id=self._issuer_id, time_zone=self._time_zone, rulebook=self._rulebook, batch=postings
         )
 
     def _connect(self) -> Connection:
@@ -217,7 +223,7 @@ class Poster:
                 connection.close()
                 raise TemporarilyUnavailable
             self._issuer_id = row[0]
-            self._monies = Monies(connection, row[0])
+            self._rulebook = Rulebook(connection, row[0])
             self._connection = connection
         return self._connection
 

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0010"
-down_revision = "0006"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
@@ -69,21 +69,6 @@ CREATE TRIGGER transfer_file_changes_its_day_only BEFORE UPDATE ON transfer_file
 CREATE TRIGGER transfer_file_is_never_removed BEFORE DELETE OR TRUNCATE ON transfer_file
     FOR EACH STATEMENT EXECUTE FUNCTION ledger_is_immutable();
 """
-
-
-_KINDS = ("charge", "payment", "move", "refund", "expiry", "adjustment", "hold", "capture", "release", "close")
-
-_SETTLED_BOOKS = """
-INSERT INTO account (issuer_id, money_id, kind, book)
-SELECT issuer_id, id, 'book', 'settled_with_shops' FROM money
-    ON CONFLICT DO NOTHING
-"""
-
-
-def _check(table: str, name: str, condition: str) -> None:
-    """Another condition in a check's place."""
-    op.drop_constraint(op.f(f"ck_{table}_{name}"), table)
-    op.create_check_constraint(op.f(f"ck_{table}_{name}"), table, condition)
 
 
 def upgrade() -> None:
@@ -313,9 +298,6 @@ def upgrade() -> None:
     )
     op.create_index("ix_settlement_transfer_file", "settlement_transfer", ["file_id"], unique=False)
     op.execute(_GUARDS)
-    op.execute(_SETTLED_BOOKS)
-    _check("transaction", "kind", f"kind IN {(*_KINDS, 'settlement')}")
-    _check("account", "floor", "kind <> 'lot' OR posted_yen >= 0")
     for table in _IMMUTABLE:
         op.execute(
             f"CREATE TRIGGER {table}_is_immutable BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
@@ -324,9 +306,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Not for a ledger in which something was settled: its transactions stay, and the old checks refuse them."""
-    _check("account", "floor", "kind = 'book' OR posted_yen >= 0")
-    _check("transaction", "kind", f"kind IN {_KINDS}")
     op.drop_index("ix_settlement_transfer_file", table_name="settlement_transfer")
     op.drop_table("settlement_transfer")
     op.drop_table("settlement_line")

@@ -15,13 +15,10 @@ from app.db import session, transaction
 from app.issuer import current_issuer
 from app.wallet import ledger
 from app.wallet.models import Money
-from app.wallet.postings import Accepted, Settle
+from app.wallet.postings import SYSTEM, Accepted, Settle
 from app.wallet.settlement import positions, service
 from app.wallet.settlement.errors import SettlementNotPosted
 from app.wallet.settlement.models import Settlement, SettlementLine
-
-REQUESTER = "kumiai"
-"""Who asks the ledger: the system itself."""
 
 
 def close(*, shop_id: UUID, day: date | None = None) -> UUID:
@@ -79,7 +76,7 @@ def _posting(settlement_id: UUID) -> Settle | None:
     )
     amounts = {row.code: row.settled_yen for row in session().execute(lines)}
     return Settle(
-        requester=REQUESTER,
+        requester=SYSTEM,
         request_id=f"settlement:{settlement_id}",
         params_hash=ledger.params_hash({"settlement": str(settlement_id), "amounts": amounts}),
         shop_id=row.shop_id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -10,7 +11,7 @@ import psycopg
 from app.db import transaction
 from app.issuer import current_issuer
 from app.wallet import ledger, setup
-from app.wallet.postings import Accepted, Outcome
+from app.wallet.postings import Accepted, Adjustment, Outcome
 from app.wallet.settlement import closing, reading
 from app.wallet.settlement.reading import LineView, SettlementView
 from tests import factories
@@ -29,8 +30,9 @@ class Shopkeeper:
     def holder(self, money: str) -> Holder:
         return Holder(issuer_id=current_issuer().id, member_id=self.member_id, money=money, shop_id=self.shop_id)
 
-    def pay(self, amount_yen: int, *, money: str | None = None) -> UUID:
-        outcome = ledger.post(payment(self.holder(money or self.monies[0]), amount_yen))
+    def pay(self, amount_yen: int, *, money: str | None = None, money_only: bool = True) -> UUID:
+        posting = payment(self.holder(money or self.monies[0]), amount_yen, money_only=money_only)
+        outcome = ledger.post(posting)
         assert isinstance(outcome, Accepted), outcome
         return outcome.transaction_id
 
@@ -51,7 +53,10 @@ def shopkeeper(*, paid: int = 1, free: int = 0, balance_yen: int = 1_000_000) ->
     keeper = Shopkeeper(factories.shop(accepts=monies), factories.member(), tuple(monies))
     for money in monies:
         factories.wallet(member_id=keeper.member_id, money=money)
+    for money in monies[:paid]:
         factories.charge(member_id=keeper.member_id, money=money, amount_yen=balance_yen)
+    for money in monies[paid:]:
+        _grant(keeper, money, balance_yen)
     return keeper
 
 
@@ -70,6 +75,21 @@ def settlements(shop_id: UUID) -> list[SettlementView]:
     found, more = reading.settlements(shops=[shop_id], limit=1_000)
     assert more is None
     return found[::-1]
+
+
+def _grant(keeper: Shopkeeper, money: str, amount_yen: int) -> None:
+    granted = ledger.post(
+        Adjustment(
+            requester="test",
+            request_id=secrets.token_hex(8),
+            params_hash=b"grant",
+            member_id=keeper.member_id,
+            money=money,
+            amount_yen=amount_yen,
+            book="granted",
+        )
+    )
+    assert isinstance(granted, Accepted), granted
 
 
 def _free_money() -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
@@ -13,14 +17,17 @@ from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app import clock
 from app.db import session, transaction
 from app.errors import NotFound
+from app.wallet import ledger
 from app.wallet.models import Money, Shop
-from app.wallet.postings import Accepted, Refused
+from app.wallet.postings import Accepted, Capture, Hold, Refused
 from app.wallet.settlement import closing, service
 from app.wallet.settlement.errors import NothingToSettle, PaidMoneyIsReimbursed
 from app.wallet.settlement.rules import Terms
 from app.wallet.verify import verify
+from tests.wallet.postings import refund
 from tests.wallet.settlement.shopkeeper import Shopkeeper, settlements, shopkeeper, takings_yen
 
 pytestmark = pytest.mark.ledger
@@ -183,6 +190,52 @@ def test_points_leave_the_takings_but_are_paid_only_where_agreed(database_url: s
     agree(keeper, Terms(), money=free)
     keeper.pay(100, money=free)
     assert keeper.close().payable_yen == 100
+
+
+def test_a_payment_out_of_two_monies_is_one_of_each(database_url: str) -> None:
+    """Points go first, and the money asked for pays the rest."""
+    keeper = shopkeeper(paid=1, free=1, balance_yen=300)
+    paid, free = keeper.monies
+    keeper.pay(450, money_only=False)
+    settlement = keeper.close()
+    lines = {line.money.code: line for line in settlement.lines}
+    assert [(lines[code].payments, lines[code].settled_yen) for code in (paid, free)] == [(1, 150), (1, 300)]
+    assert takings_yen(database_url, keeper.shop_id) == {paid: 0, free: 0}
+    assert not verify(database_url)[1]
+
+
+def test_what_a_shop_captured_counts_as_a_payment(database_url: str) -> None:
+    keeper = shopkeeper()
+    name: dict[str, Any] = {"requester": "test", "params_hash": b"hold"}
+    held = ledger.post(
+        Hold(
+            **name,
+            request_id=secrets.token_hex(8),
+            member_id=keeper.member_id,
+            money=keeper.monies[0],
+            shop_id=keeper.shop_id,
+            amount_yen=500,
+            controls=(),
+            expires_at=clock.now() + timedelta(hours=1),
+        )
+    )
+    assert isinstance(held, Accepted), held
+    key = secrets.token_hex(8)
+    captured = ledger.post(Capture(**name, request_id=key, hold_id=held.transaction_id, amount_yen=420))
+    assert isinstance(captured, Accepted), captured
+    assert isinstance(ledger.post(replace(refund(captured.transaction_id), amount_yen=20)), Accepted)
+    line = keeper.close_line()
+    assert (line.payments, line.payments_yen, line.refunds_yen, line.settled_yen) == (1, 420, 20, 400)
+    assert takings_yen(database_url, keeper.shop_id) == {keeper.monies[0]: 0}
+
+
+def test_a_shop_that_is_closed_is_settled_all_the_same(database_url: str) -> None:
+    keeper = shopkeeper()
+    keeper.pay(500)
+    with transaction():
+        session().get_one(Shop, keeper.shop_id).status = "closed"
+    assert keeper.close().settled_yen == 500
+    assert takings_yen(database_url, keeper.shop_id) == {keeper.monies[0]: 0}
 
 
 def test_paid_money_is_always_paid_out() -> None:
