@@ -12,8 +12,10 @@ from dataclasses import dataclass
 import psycopg
 
 from app.settings import Settings
+from app.wallet.settlement.checks import SETTLEMENT_CHECKS
 
 _CHECKS = {
+    **SETTLEMENT_CHECKS,
     "an account's sum is not what its transfers add up to": """
         WITH moved AS (
             SELECT account_id, sum(yen) AS yen, count(*) AS transfers FROM (

@@ -106,7 +106,7 @@ def test_a_process_that_is_killed_is_carried_on(app: Flask, settings: Settings, 
         posted = takings_yen(settings.database_url, keeper.shop_id)
         assert posted == {keeper.monies[0]: 0 if dies == "before its mark" else 500}
         if left:
-            assert closing.finish_all() == [left[0].id]
+            assert left[0].id in closing.finish_all()
         done = keeper.close()
         assert (done.number, done.state, done.settled_yen) == (1, "closed", 500)
         assert takings_yen(settings.database_url, keeper.shop_id) == {keeper.monies[0]: 0}

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 
 import psycopg
 import pytest
-from flask import Flask
 
-from app.db import session, transaction
+from app.db import dispose, session, transaction
+from app.factory import create_app
 from app.issuer import current_issuer
+from app.settings import Settings
+from app.wallet import ledger
 from app.wallet.models import Shop
-from app.wallet.settlement import bank, closing, service, transfers
+from app.wallet.settlement import bank, positions, service, transfers
+from tests import factories
+from tests.conftest import TestServer
 from tests.wallet.settlement import accounts
 from tests.wallet.settlement.shopkeeper import Shopkeeper, shopkeeper
 
@@ -21,29 +25,43 @@ pytestmark = pytest.mark.ledger
 TABLES = ("settlement_line", "settlement_transfer", "shop_bank_account", "transfer_requester")
 
 
-@pytest.fixture
-def keeper(fresh_app: Flask) -> Iterator[Shopkeeper]:
-    """A shop with a closed settlement that is in a transfer file, and one that is not closed yet."""
-    with fresh_app.app_context():
-        keeper = shopkeeper()
-        keeper.pay(500)
-        keeper.close()
-        with transaction():
-            shop = session().get_one(Shop, keeper.shop_id)
-            bank.set_shop_account(shop, accounts.PLACE, holder="ブックス", sealing_key=accounts.KEY)
-            accounts.set_requester()
-        with transaction():
-            transfers.transfer_file(issuer_id=current_issuer().id, on=accounts.next_weekday(), sealing_key=accounts.KEY)
-        keeper.pay(70)
-        with transaction():
-            cut = closing.positions.cut(issuer_id=current_issuer().id, day=None)
-            service.next_settlement(shop_id=keeper.shop_id, cut=cut)
-        yield keeper
+@pytest.fixture(scope="module")
+def database(
+    postgres: TestServer, template: str, make_settings: Callable[[str], Settings]
+) -> Iterator[tuple[str, Shopkeeper]]:
+    """A shop with a closed settlement that is in a transfer file, one that is not closed yet, and a payment after it.
+
+    One database for all: no test here changes anything for good.
+    """
+    with postgres.database(template=template) as name:
+        app = create_app(make_settings(postgres.url(name)))
+        with app.app_context():
+            yield postgres.url(name), _settled()
+            ledger.close()
+            dispose()
+
+
+def _settled() -> Shopkeeper:
+    factories.issuer()
+    keeper = shopkeeper()
+    keeper.pay(500)
+    keeper.close()
+    with transaction():
+        shop = session().get_one(Shop, keeper.shop_id)
+        bank.set_shop_account(shop, accounts.PLACE, holder="ブックス", sealing_key=accounts.KEY)
+        accounts.set_requester()
+    with transaction():
+        transfers.transfer_file(issuer_id=current_issuer().id, on=accounts.next_weekday(), sealing_key=accounts.KEY)
+    keeper.pay(70)
+    with transaction():
+        service.next_settlement(shop_id=keeper.shop_id, cut=positions.cut(issuer_id=current_issuer().id, day=None))
+    keeper.pay(1)
+    return keeper
 
 
 @pytest.fixture
-def connection(keeper: Shopkeeper, fresh_database: str) -> Iterator[psycopg.Connection]:
-    with psycopg.connect(fresh_database) as connection:
+def connection(database: tuple[str, Shopkeeper]) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(database[0]) as connection:
         yield connection
         connection.rollback()
 
@@ -126,15 +144,13 @@ NEXT = {
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_periods_follow_each_other_without_a_gap(
-    connection: psycopg.Connection, keeper: Shopkeeper, wrong: dict[str, str], constraint: str
+    connection: psycopg.Connection, wrong: dict[str, str], constraint: str
 ) -> None:
-    keeper.pay(1)
     with pytest.raises(psycopg.errors.IntegrityError, match=constraint):
         connection.execute(COPY.format(**{**NEXT, **wrong}).encode())
 
 
-def test_the_next_period_as_it_should_be_is_accepted(connection: psycopg.Connection, keeper: Shopkeeper) -> None:
-    keeper.pay(1)
+def test_the_next_period_as_it_should_be_is_accepted(connection: psycopg.Connection) -> None:
     assert connection.execute(COPY.format(**NEXT).encode()).rowcount == 1
 
 
@@ -178,18 +194,14 @@ GOOD = {
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_line_must_add_up(
-    connection: psycopg.Connection, keeper: Shopkeeper, wrong: dict[str, str], constraint: str
-) -> None:
-    keeper.pay(1)
+def test_a_line_must_add_up(connection: psycopg.Connection, wrong: dict[str, str], constraint: str) -> None:
     connection.execute(COPY.format(**NEXT).encode())
     with pytest.raises(psycopg.errors.IntegrityError, match=constraint):
         connection.execute(LINE.format(**{**GOOD, **wrong}).encode())
 
 
-def test_a_settlement_is_the_sum_of_its_lines(connection: psycopg.Connection, keeper: Shopkeeper) -> None:
+def test_a_settlement_is_the_sum_of_its_lines(connection: psycopg.Connection) -> None:
     """The copy says ¥70, its line ¥1,000."""
-    keeper.pay(1)
     connection.execute(COPY.format(**NEXT).encode())
     connection.execute(LINE.format(**GOOD).encode())
     with pytest.raises(psycopg.errors.CheckViolation, match="sum of its lines"):
@@ -208,3 +220,28 @@ def test_a_file_may_get_another_day_and_nothing_else(connection: psycopg.Connect
     connection.execute("UPDATE transfer_file SET transfer_on = %s", [date(2030, 1, 7)])
     with pytest.raises(psycopg.errors.RestrictViolation, match="but for its day"):
         connection.execute("UPDATE transfer_file SET total_yen = total_yen + 1")
+
+
+def test_only_a_settlement_takes_takings_below_their_floor(connection: psycopg.Connection) -> None:
+    """The same transfer of ¥600 out of takings of ¥71, as a refund and as a settlement."""
+    for kind, reverses in (("refund", "id"), ("settlement", "NULL")):
+        connection.execute("SAVEPOINT before")
+        new = connection.execute(
+            "INSERT INTO transaction (id, issuer_id, position, kind, requester, request_id, member_id, money_id,"
+            " shop_id, amount_yen, reverses, created_at)"
+            f" SELECT gen_random_uuid(), issuer_id, 1000, '{kind}', 'x', 'y', member_id, money_id, shop_id, 1,"
+            f" {reverses}, now() FROM transaction WHERE kind = 'payment' LIMIT 1 RETURNING id".encode()
+        ).fetchone()
+        transfer = (
+            "INSERT INTO transfer (transaction_id, line, position, money_id, debit_account_id, credit_account_id,"
+            " amount_yen, debit_after_yen, credit_after_yen)"
+            " SELECT %s, 1, 1000, t.money_id, t.id, b.id, 600, t.posted_yen - 600, b.posted_yen + 600"
+            " FROM account t JOIN account b ON b.book = 'settled_with_shops' AND b.money_id = t.money_id"
+            " WHERE t.kind = 'takings'"
+        )
+        if kind == "refund":
+            with pytest.raises(psycopg.errors.CheckViolation, match="takings below their floor"):
+                connection.execute(transfer, new)
+        else:
+            assert connection.execute(transfer, new).rowcount == 1
+        connection.execute("ROLLBACK TO before")

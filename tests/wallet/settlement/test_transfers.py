@@ -21,13 +21,10 @@ from app.wallet.models import Money, Shop
 from app.wallet.settlement import bank, service, transfers
 from app.wallet.settlement.bank import BankPlace
 from app.wallet.settlement.errors import (
-    BankTextTooLong,
     NoBankingDay,
     NothingToTransfer,
     NoTransferRequester,
     TransferDayTaken,
-    UnwritableKana,
-    WrongBankNumber,
 )
 from app.wallet.settlement.rules import Terms
 from app.wallet.settlement.transfers import Made
@@ -197,29 +194,6 @@ def test_a_file_moves_only_to_a_free_banking_day() -> None:
             transfers.move(issuer_id=current_issuer().id, of=next_weekday(), to=to)
     with pytest.raises(NotFound), transaction():
         transfers.move(issuer_id=current_issuer().id, of=next_weekday(after=3), to=next_weekday(after=4))
-
-
-@pytest.mark.parametrize(
-    ("changes", "error", "field"),
-    [
-        ({"bank_code": "1"}, WrongBankNumber, "bank_code"),
-        ({"bank_code": "００01"}, WrongBankNumber, "bank_code"),
-        ({"bank_code": "0001\n"}, WrongBankNumber, "bank_code"),
-        ({"branch_code": "0001"}, WrongBankNumber, "branch_code"),
-        ({"number": "12345678"}, WrongBankNumber, "number"),
-        ({"number": ""}, WrongBankNumber, "number"),
-        ({"number": "12-4567"}, WrongBankNumber, "number"),
-        ({"bank_name": "銀行"}, UnwritableKana, "bank_name"),
-        ({"branch_name": "ア" * 16}, BankTextTooLong, "branch_name"),
-    ],
-)
-def test_wrong_data_is_refused_by_its_field(changes: dict[str, str], error: type[DomainError], field: str) -> None:
-    keeper = shopkeeper()
-    with pytest.raises(error) as refusal:
-        with_account(keeper, place=replace(PLACE, **changes))
-    assert refusal.value.detail["field"] == field
-    with transaction():
-        assert bank.shop_account(keeper.shop_id) is None
 
 
 def test_numbers_are_sealed_to_their_owner(fresh_database: str) -> None:
