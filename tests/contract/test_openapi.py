@@ -20,6 +20,7 @@ from app.wallet.errors import STATUS_OF
 from app.web.locale import LOCALES, translate
 from tests import factories
 from tests.reader.stand import stand as make_stand
+from tests.wallet.settlement.test_api import token as shop_token
 
 EXAMPLES = os.environ.get("KUMIAI_EXAMPLES")
 """How many requests to try of each operation, others every time. Left unset: 60, always the same."""
@@ -40,6 +41,10 @@ OPERATIONS = [
     ("GET", "/v1/transactions/by-request/{request_id}"),
     ("POST", "/v1/payments"),
     ("POST", "/v1/taps"),
+    ("GET", "/v1/settlements"),
+    ("GET", "/v1/settlements/{settlement_id}"),
+    ("GET", "/v1/settlements/{settlement_id}/statement.pdf"),
+    ("GET", "/v1/settlements/{settlement_id}/statement.csv"),
 ]
 
 
@@ -54,9 +59,12 @@ class Callers:
 
     member: str
     till: str
+    shop: str
     named: Mapping[str, Mapping[str, Any]]
 
     def token(self, path: str) -> str:
+        if path.startswith("/v1/settlements"):
+            return self.shop
         return self.till if path == "/v1/taps" else self.member
 
 
@@ -72,6 +80,7 @@ def callers(app: Flask) -> Callers:
                 scopes=["profile", "balance", "history", "payment"],
             ),
             till=stand.token,
+            shop=shop_token([stand.holder.shop_id]),
             named={
                 "/v1/payments": {
                     "money": stand.holder.money,
