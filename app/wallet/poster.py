@@ -16,6 +16,7 @@ import random
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from uuid import UUID
 
 import psycopg
@@ -34,6 +35,9 @@ log = logging.getLogger(__name__)
 MAX_BATCH = 128
 PATIENCE_S = 5.0
 """How long a request waits for its answer before it is told to ask again."""
+
+PATIENCE_MANY_S = 30.0
+"""How long a request of many postings waits."""
 
 _ATTEMPTS = 5
 
@@ -103,9 +107,34 @@ class Poster:
         Raises TemporarilyUnavailable (this sending was withdrawn, and no other of its name is under way here),
         RequestInProgress (another one is) or OutcomeUnknown (this one still is): ask again with the same name.
         """
+        return self._outcome(self._send(posting), patience_s=patience_s)
+
+    def post_many(self, postings: Sequence[Posting], *, patience_s: float = PATIENCE_MANY_S) -> list[Outcome]:
+        """Post all of them, in order, and wait for every answer, at most `patience_s` seconds in all.
+
+        Raises what the first unanswered one would: send all again with the same names; what was decided is answered
+        from its row.
+        """
+        deadline_s = time.monotonic() + patience_s
+        sent = [self._send(posting) for posting in postings]
+        outcomes: list[Outcome] = []
+        failure: Exception | None = None
+        for waiting in sent:
+            try:
+                outcomes.append(self._outcome(waiting, patience_s=max(0, deadline_s - time.monotonic())))
+            except Exception as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
+        return outcomes
+
+    def _send(self, posting: Posting) -> _Waiting:
         waiting = _Waiting(posting)
         self._count(waiting, 1)
         self._queue.put(waiting)
+        return waiting
+
+    def _outcome(self, waiting: _Waiting, *, patience_s: float) -> Outcome:
         if not waiting.wait(patience_s):
             if waiting.take():
                 self._count(waiting, -1)

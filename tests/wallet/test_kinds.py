@@ -324,3 +324,16 @@ def test_nobody_captures_anothers_hold() -> None:
     held = world.accepted(Hold, amount_yen=100, expires_at=_soon())
     assert world.refused(Capture, hold_id=held.transaction_id, requester="another") == "hold_unknown"
     assert world.refused(Capture, hold_id=UUID(int=1)) == "hold_unknown"
+
+
+def test_many_are_posted_in_their_order_and_each_stands_for_itself() -> None:
+    world = World()
+    world.charge(world.meal, 150)
+    values: dict[str, Any] = {"requester": "test", "params_hash": b"x", "member_id": world.member_id}
+    values |= {"money": world.meal, "shop_id": world.shop_id, "controls": (), "money_only": True}
+    many = [Payment(request_id=secrets.token_hex(8), amount_yen=yen, **values) for yen in (100, 60, 50, *[1] * 300)]
+    outcomes = ledger.post_many(many)
+    assert [isinstance(outcome, Accepted) for outcome in outcomes] == [True, False, True, *[False] * 300]
+    again = ledger.post_many(many)
+    assert all(outcome.hit for outcome in again)
+    assert [outcome for outcome in again if isinstance(outcome, Accepted)][1].balance_yen == 0
