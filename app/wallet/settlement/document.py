@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable
+from datetime import date
 from zoneinfo import ZoneInfo
+
+from babel.dates import format_date, format_datetime
 
 from app.issuer import CurrentIssuer
 from app.paper.document import Block, Column, Document, Facts, Note, Table
@@ -30,7 +33,7 @@ def pdf(settlement: SettlementView, *, issuer: CurrentIssuer, zone: ZoneInfo, lo
         Document(
             title=words("settlement.title"),
             issuer=issuer.name(locale),
-            period=_period(settlement, words),
+            period=_period(settlement, locale=locale, words=words),
             number=f"No. {settlement.name}",
             to=words("settlement.to", shop=view["name"]),
             footer=words("settlement.footer", name=settlement.name),
@@ -58,21 +61,25 @@ def _harmless(cells: Iterable[object]) -> list[object]:
     return [f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell for cell in cells]
 
 
-def _period(settlement: SettlementView, words: Words) -> str:
-    first, last = settlement.first_day, settlement.through_day
-    return f"{first:%Y-%m-%d}" if first == last else words("settlement.period", first=first, last=last)
+def _period(settlement: SettlementView, *, locale: str, words: Words) -> str:
+    first, last = (_day(day, locale, words) for day in (settlement.first_day, settlement.through_day))
+    return first if first == last else words("settlement.period", first=first, last=last)
+
+
+def _day(day: date, locale: str, words: Words) -> str:
+    return str(format_date(day, words("web.day"), locale=locale))
 
 
 def _blocks(settlement: SettlementView, *, zone: ZoneInfo, locale: str, words: Words) -> Iterable[Block]:
     payable = words("settlement.payable")
-    made = settlement.created_at.astimezone(zone)
+    made = format_datetime(settlement.created_at, words("web.moment_with_year"), tzinfo=zone, locale=locale)
     facts: list[tuple[str, str | int]] = [
         (payable, settlement.payable_yen),
-        (words("settlement.made"), f"{made:%Y-%m-%d %H:%M}"),
+        (words("settlement.made"), str(made)),
         (words("settlement.positions"), f"{settlement.after_position + 1:,} – {settlement.through_position:,}"),
     ]
     if settlement.transfer_on:
-        facts.append((words("settlement.transfer_on"), f"{settlement.transfer_on:%Y-%m-%d}"))
+        facts.append((words("settlement.transfer_on"), _day(settlement.transfer_on, locale, words)))
     yield Facts(pairs=facts, strong=frozenset({payable}))
     if settlement.state != "closed":
         yield Note(text=words("settlement.not_closed"))

@@ -15,7 +15,7 @@ from app.wallet.settlement.rules import Movements
 # Two index seeks for each of the shop's accounts (ix_transfer_credit, ix_transfer_debit), then the transactions by key.
 # What settlements took out is no movement; everything else is one, so that the sums are the ledger's whatever kinds
 # of transactions there are.
-_MOVEMENTS = text("""
+MOVEMENTS = text("""
 SELECT a.money_id, m.backing,
        count(DISTINCT t.id) FILTER (WHERE t.kind IN ('payment', 'capture')) AS payments,
        coalesce(sum(f.yen) FILTER (WHERE t.kind IN ('payment', 'capture')), 0)::bigint AS payments_yen,
@@ -65,5 +65,5 @@ def movements(*, shop_id: UUID, after: int, through: int) -> list[MoneyMovements
             ),
             first_day=row.first_day,
         )
-        for row in session().execute(_MOVEMENTS, parameters)
+        for row in session().execute(MOVEMENTS, parameters)
     ]
