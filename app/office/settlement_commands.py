@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -57,9 +59,14 @@ def close(shops: Sequence[str], all_: bool, through: datetime | None) -> None:
 
 @settlement.command()
 def finish() -> None:
-    """Post what was left between its row and the ledger when a process died. Closing a shop does it too."""
+    """Post what a process left undone when it died, now. Closing the shop does it too, and so does the worker."""
     with office(), _poster_closed():
-        click.echo(say("settlement.cli.finished", count=len(closing.finish_all())))
+        done = closing.finish_all()
+    click.echo(say("settlement.cli.finished", count=list(done.values()).count(None)))
+    for error in filter(None, done.values()):
+        click.echo(say(f"error.{error.code}", **error.detail), err=True)
+    if any(done.values()):
+        sys.exit(1)
 
 
 @settlement.command("list")
@@ -224,7 +231,10 @@ def _days(first: date, last: date) -> str:
 
 
 def _put(content: bytes, out: Path) -> None:
-    with click.open_file(str(out), "wb") as file:
+    """Write a file that only its owner may read: it tells where money goes."""
+    if str(out) == "-":
+        click.get_binary_stream("stdout").write(content)
+        return
+    with out.open("wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:  # type: ignore[call-overload]
         file.write(content)
-    if str(out) != "-":
-        click.echo(say("settlement.cli.written", path=out), err=True)
+    click.echo(say("settlement.cli.written", path=out), err=True)

@@ -6,12 +6,14 @@ moves nothing twice. Where a process dies in between, the next close of the shop
 
 from __future__ import annotations
 
+import logging
 from datetime import date
 from uuid import UUID
 
 from sqlalchemy import select
 
 from app.db import session, transaction
+from app.errors import DomainError
 from app.issuer import current_issuer
 from app.wallet import ledger
 from app.wallet.models import Money
@@ -19,6 +21,8 @@ from app.wallet.postings import SYSTEM, Accepted, Settle
 from app.wallet.settlement import positions, service
 from app.wallet.settlement.errors import SettlementNotPosted
 from app.wallet.settlement.models import Settlement, SettlementLine
+
+log = logging.getLogger(__name__)
 
 
 def close(*, shop_id: UUID, day: date | None = None) -> UUID:
@@ -54,13 +58,18 @@ def finish(settlement_id: UUID) -> None:
         service.mark_closed(settlement_id, transaction_id=posted)
 
 
-def finish_all() -> list[UUID]:
-    """Finish what died on its way; the ids of those settlements."""
+def finish_all() -> dict[UUID, DomainError | None]:
+    """Finish every settlement that died on its way; by its id, None or why it could not be."""
     with transaction():
         ids = list(session().scalars(select(Settlement.id).filter_by(state="closing").order_by(Settlement.id)))
+    done: dict[UUID, DomainError | None] = dict.fromkeys(ids)
     for settlement_id in ids:
-        finish(settlement_id)
-    return ids
+        try:
+            finish(settlement_id)
+        except DomainError as error:
+            log.warning("settlement %s is not closed: %s", settlement_id, error.code)
+            done[settlement_id] = error
+    return done
 
 
 def _posting(settlement_id: UUID) -> Settle | None:

@@ -24,10 +24,10 @@ from app.wallet import ledger
 from app.wallet.models import Money, Shop
 from app.wallet.postings import Accepted, Capture, Hold, Refused
 from app.wallet.settlement import closing, service
-from app.wallet.settlement.errors import NothingToSettle, PaidMoneyIsReimbursed
+from app.wallet.settlement.errors import NothingToSettle, PaidMoneyIsReimbursed, SettlementNotPosted
 from app.wallet.settlement.rules import Terms
 from app.wallet.verify import verify
-from tests.wallet.postings import refund
+from tests.wallet.postings import payment, refund
 from tests.wallet.settlement.shopkeeper import Shopkeeper, settlements, shopkeeper, takings_yen
 
 pytestmark = pytest.mark.ledger
@@ -313,3 +313,26 @@ def test_settled_and_open_together_are_always_the_takings(steps: list[tuple[str,
     still = takings_yen(database_url, keeper.shop_id)
     assert {money: settled[money] + still[money] for money in keeper.monies} == taken
     assert [one.after_position for one in found] == [0, *(one.through_position for one in found[:-1])][: len(found)]
+
+
+def test_one_that_the_ledger_refuses_does_not_hold_up_the_others(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its name was taken by something else (nothing but a mistake in the database could do that)."""
+    keepers = shopkeeper(), shopkeeper()
+    ids = []
+    for keeper in keepers:
+        keeper.pay(100)
+        with transaction():
+            cut = closing.positions.cut(issuer_id=keeper.holder(keeper.monies[0]).issuer_id, day=None)
+            ids.append(service.next_settlement(shop_id=keeper.shop_id, cut=cut).id)
+    posting = replace(payment(keepers[0].holder(keepers[0].monies[0]), 1), requester="kumiai")
+    ledger.post(replace(posting, request_id=f"settlement:{ids[0]}"))
+    done = closing.finish_all()
+    assert isinstance(done[ids[0]], SettlementNotPosted)
+    assert done[ids[0]].detail["reason"] == "request_id_conflict"  # type: ignore[union-attr]
+    assert done[ids[1]] is None
+    assert str(ids[0]) in caplog.text
+    assert takings_yen(database_url, keepers[1].shop_id) == {keepers[1].monies[0]: 0}
+    with pytest.raises(SettlementNotPosted):
+        keepers[0].close()
