@@ -27,6 +27,8 @@ STATUS_OF = {
     "invalid_amount": 422,
     "already_refunded": 409,
     "not_refundable": 422,
+    "proof_not_ready": 409,
+    "record_changed": 409,
     "request_id_conflict": 409,
     "request_in_progress": 409,
     "temporarily_unavailable": 503,
