@@ -116,10 +116,14 @@ def _say(key: str, **values: object) -> str:
     return _sentences()[key].format(**shown)
 
 
-@cache
 def _sentences() -> Mapping[str, str]:
-    """In English where LANG asks for it, else in Japanese. JSON: where this runs there may be no catalogues."""
-    lang = "en" if os.environ.get("LANG", "").lower().startswith("en") else "ja"
+    """In English where LANG asks for it, else in Japanese."""
+    return _read("en" if os.environ.get("LANG", "").lower().startswith("en") else "ja")
+
+
+@cache
+def _read(lang: str) -> Mapping[str, str]:
+    """JSON: where this runs there may be nothing that reads the server's translations."""
     text = files("app.wallet.proof").joinpath(f"{lang}.json").read_text(encoding="utf-8")
     sentences: Mapping[str, str] = json.loads(text)
     return sentences

@@ -141,7 +141,11 @@ def seal_next(connection: Connection[Any], *, issuer_id: UUID, zone: ZoneInfo) -
         last = _one(connection, Block, _LAST_BLOCK, issuer)
         after = last.last_position if last else 0
         waiting = _one(connection, _Waiting, _WAITING, {**issuer, "after": after})
-        if waiting is None or waiting.oldest_at is None or not waiting.due:
+        if waiting is None or waiting.count == 0:
+            return None
+        if waiting.oldest_at is None:
+            raise Gap(f"position {after + 1} is missing")
+        if not waiting.due:
             return None
         signed = _one(connection, _Day, _LAST_DAY, issuer)
         day = _day_of(waiting.oldest_at, zone=zone, last=last, signed=signed)

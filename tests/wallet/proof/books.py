@@ -32,8 +32,8 @@ def behind_the_triggers(app: Flask) -> Iterator[psycopg.Connection[Any]]:
         yield connection
 
 
-def age(app: Flask, *, by: timedelta = timedelta(days=1), after: int = 0) -> None:
-    """Everything after a position happened as much earlier."""
+def age(app: Flask, *, by: timedelta = timedelta(days=2), after: int = 0) -> None:
+    """Everything after a position happened as much earlier. Two days: yesterday is signed from 00:10 only."""
     with behind_the_triggers(app) as connection:
         connection.execute(
             "UPDATE transaction SET created_at = created_at - %(by)s WHERE position > %(after)s",

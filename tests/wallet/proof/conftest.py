@@ -14,8 +14,8 @@ from app.db import dispose
 from app.factory import create_app
 from app.settings import Settings
 from app.wallet import ledger
-from app.wallet.postings import Accepted
-from app.wallet.proof import proofs
+from app.wallet.postings import Accepted, Posting
+from app.wallet.proof import proofs, sealing
 from tests import factories
 from tests.conftest import TestServer
 from tests.wallet.postings import payment, refund
@@ -24,7 +24,7 @@ from tests.wallet.proof.books import age, look
 
 @dataclass(frozen=True)
 class Yesterday:
-    """Five transactions of one member, the fourth a refund of the third; and one of another member."""
+    """A charge, and two days later two payments, a refund of the second, a payment; and a charge of somebody else."""
 
     app: Flask
     holder: factories.Holder
@@ -37,28 +37,29 @@ class Yesterday:
 
 
 def yesterday_in(app: Flask) -> Yesterday:
+    """Blocks of two at most, so that there are trees to climb: one of the first day, three of the second."""
     with app.app_context():
         holder = factories.holder()
-        charged = factories.charge(member_id=holder.member_id, money=holder.money, amount_yen=2_000)
-        done = [charged]
-        for posting in (payment(holder, 450, description="昼食 A定食"), payment(holder, 300)):
-            outcome = ledger.post(posting)
-            assert isinstance(outcome, Accepted)
-            done.append(outcome)
-        for posting in (
-            refund(done[-1].transaction_id),
-            payment(holder, 120, metadata={"order": "A-17", "é😀": "\u2028"}),
-        ):
-            outcome = ledger.post(posting)
-            assert isinstance(outcome, Accepted)
-            done.append(outcome)
+        done = [factories.charge(member_id=holder.member_id, money=holder.money, amount_yen=2_000)]
+        age(app)
+        done.append(_posted(payment(holder, 450, description="昼食 A定食")))
+        done.append(_posted(payment(holder, 300)))
+        done.append(_posted(refund(done[-1].transaction_id)))
+        done.append(_posted(payment(holder, 120, metadata={"order": "A-17", "é😀": "\u2028"})))
         stranger = factories.holder()
         other = factories.charge(member_id=stranger.member_id, money=stranger.money, amount_yen=500)
     age(app)
-    look(app)
-    return Yesterday(
-        app=app, holder=holder, transactions=[each.transaction_id for each in done], other=other.transaction_id
-    )
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(sealing, "BLOCK", 2)
+        look(app)
+    ids = [each.transaction_id for each in done]
+    return Yesterday(app=app, holder=holder, transactions=ids, other=other.transaction_id)
+
+
+def _posted(posting: Posting) -> Accepted:
+    outcome = ledger.post(posting)
+    assert isinstance(outcome, Accepted)
+    return outcome
 
 
 @pytest.fixture(scope="module")
