@@ -71,16 +71,15 @@ def thumbprint(jwk: Mapping[str, str]) -> str:
 
 def _ordered(value: Any) -> Any:
     """The same value, the names of every object in the order of their UTF-16 code units (RFC 8785 section 3.2.3)."""
-    match value:
-        case None | bool() | str():
-            return value
-        case int() if abs(value) <= _LARGEST:
-            return value
-        case dict():
-            return {name: _ordered(value[name]) for name in sorted(value, key=_utf16)}
-        case list():
-            return [_ordered(each) for each in value]
-    raise NotCanonical(type(value).__name__)
+    kind = type(value)
+    if kind is str or value is None or kind is bool or (kind is int and abs(value) <= _LARGEST):
+        return value
+    if kind is dict:
+        names = sorted(value) if "".join(value).isascii() else sorted(value, key=_utf16)
+        return {name: _ordered(value[name]) for name in names}
+    if kind is list:
+        return [_ordered(each) for each in value]
+    raise NotCanonical(kind.__name__)
 
 
 def _utf16(name: str) -> bytes:

@@ -245,7 +245,7 @@ NEXT_DAY = """
 def test_no_day_is_made_of_anothers_blocks(yesterday: Yesterday, first: int, last: int) -> None:
     with (
         psycopg.connect(settings_of(yesterday.app).database_url) as connection,
-        pytest.raises(psycopg.errors.CheckViolation, match="a day (begins where|is made of its own)"),
+        pytest.raises(psycopg.errors.CheckViolation, match=r"a day (begins where|is made of its own)"),
     ):
         connection.execute(NEXT_DAY.format(first=first, last=last).encode())
 
