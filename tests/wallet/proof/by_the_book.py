@@ -31,7 +31,7 @@ def jcs(value: Any) -> bytes:
 
 def climb(h: bytes, index: int, size: int, path: list[str]) -> str:
     """RFC 9162 section 2.1.3.2, in its own variables."""
-    assert 0 <= index < size
+    assert 0 <= index < size and isinstance(path, list)
     fn, sn, r = index, size - 1, h
     for p in map(bytes.fromhex, path):
         assert sn != 0
