@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,14 @@ import pytest
 from flask import Flask
 
 from app.db import transaction
+from app.doctor import database_checks
+from app.issuer import NoIssuer
 from app.oauth import keys
 from app.oauth.models import SigningKey
 from app.wallet import ledger
 from app.wallet.errors import LedgerRefusal
 from app.wallet.postings import Accepted
-from app.wallet.proof import proofs, sealing, signature
+from app.wallet.proof import proofs, sealer, sealing, signature
 from app.wallet.proof.check import check
 from app.wallet.proof.commitments import statement_hash
 from tests import factories
@@ -123,7 +126,10 @@ def test_a_payment_under_way_keeps_its_day_open(books: Flask) -> None:
     assert rows(books, DAYS) == [(1, 1)]
 
 
-def test_what_a_clock_set_back_brings_late_counts_to_the_next_day(books: Flask) -> None:
+def test_what_a_clock_set_back_brings_late_counts_to_the_next_day(
+    books: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sealing, "SIGN_AFTER", timedelta())  # the next day is yesterday
     look(books)
     assert rows(books, DAYS) == [(1, 1)]
     (late,) = pay(books, 1)
@@ -256,3 +262,50 @@ def test_a_code_that_is_sealed_is_for_ever(yesterday: Yesterday, table: str) -> 
         connection.execute(f"UPDATE {table} SET name_en = 'Another', code = code".encode())
         with pytest.raises(psycopg.errors.RestrictViolation, match="a code is for ever"):
             connection.execute(f"UPDATE {table} SET code = code || 'x'".encode())
+
+
+def test_the_doctor_sees_that_nobody_signs(books: Flask) -> None:
+    with psycopg.connect(settings_of(books).database_url) as connection:
+        (finding,) = database_checks.proofs_signed(connection, {})
+        assert (finding.code, finding.values) == ("proofs_behind", {"hours": 48})
+        look(books)
+        connection.rollback()
+        assert list(database_checks.proofs_signed(connection, {})) == []
+        pay(books, 1)
+        assert list(database_checks.proofs_signed(connection, {})) == []
+
+
+@pytest.mark.parametrize("why", ["no issuer", "no database", "another sealing key"])
+def test_what_stops_the_sealing_stops_nothing_else(
+    own_yesterday: Yesterday, why: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says so in the log, tries again, and ends when it is told to: mail and clients are served meanwhile."""
+    app, settings = own_yesterday.app, settings_of(own_yesterday.app)
+    monkeypatch.setattr(sealer, "LOOK_EVERY_S", 0.01)
+    if why == "no issuer":
+        monkeypatch.setattr(sealer, "current_issuer", _no_issuer)
+    elif why == "no database":
+        settings = replace(settings, database_url="postgresql://nobody@127.0.0.1:1/nothing")
+    else:
+        settings = replace(settings, sealing_key=b"x" * 32)
+        monkeypatch.setattr(sealing, "SIGN_AFTER", timedelta())
+        pay(app, 1)
+        age(app, after=6, by=timedelta(days=1))
+    with caplog.at_level("INFO", "kumiai.proof"), ThreadPoolExecutor(1) as pool:
+        part = sealer.Sealer(app, settings)
+        running = pool.submit(part.run)
+        eventually(lambda: len([line for line in caplog.messages if line.startswith(SAYS[why])]) > 1 or None)
+        part.stop()
+        running.result(timeout=10)
+    assert rows(app, DAYS) == [(1, 1), (2, 4)]
+
+
+SAYS = {
+    "no issuer": "no issuer yet",
+    "no database": "not sealed (OperationalError)",
+    "another sealing key": "not sealed (SealBroken)",
+}
+
+
+def _no_issuer() -> None:
+    raise NoIssuer
