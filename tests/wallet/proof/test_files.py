@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -15,10 +16,12 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from app.wallet.proof import check as checking
-from app.wallet.proof import proofs
+from app.wallet.proof import proofs, records
 from app.wallet.proof.check import NotProven, Unreadable, check
 from app.wallet.proof.commitments import STATEMENT_TYP, canonical
+from tests.conftest import ROOT
 from tests.wallet.proof import by_the_book
+from tests.wallet.proof.books import settings_of
 from tests.wallet.proof.conftest import Yesterday
 
 pytestmark = pytest.mark.ledger
@@ -240,3 +243,14 @@ def test_the_canonical_form_is_that_of_rfc_8785() -> None:
     assert list(json.loads(canonical(names)).values()) == values
     assert canonical("\u20ac$\u000f\nA'\u0042\u0022\u005c\\\"/") == '"€$\\u000f\\nA\'B\\"\\\\\\\\\\"/"'.encode()
     assert canonical({"a": [True, False, None, -7]}) == b'{"a":[true,false,null,-7]}'
+
+
+def test_the_documentation_names_every_field(yesterday: Yesterday) -> None:
+    """docs/proof.md is what others write their checks from: every name, of the file and of the signed claims."""
+    described = (ROOT / "docs/proof.md").read_text(encoding="utf-8")
+    proof = yesterday.proof(2)
+    with psycopg.connect(settings_of(yesterday.app).database_url) as connection:
+        (record,) = records.read(connection, issuer_id=yesterday.holder.issuer_id, first=2, last=2)
+    names = {name for part in (proof, check(proof).day, *record.contents) for path in places(part) for name in path}
+    names = {name for name in names if isinstance(name, str)}
+    assert not {name for name in names if f'"{name}"' not in described and f"`{name}`" not in described}
