@@ -1,7 +1,7 @@
 """Sealed blocks of transactions, and the signed statement of each day.
 
-Triggers hold each block and day to the one before it, refuse every change, and keep the codes of monies and shops,
-which are part of what is sealed.
+Triggers hold each block and day to the one before it, refuse every change, and keep the codes of monies and shops that
+transactions name: they are part of what is sealed.
 """
 
 import sqlalchemy as sa
@@ -9,7 +9,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0009"
-down_revision = "0006"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
@@ -45,10 +45,20 @@ BEGIN
     RETURN NEW;
 END $$;
 
-CREATE FUNCTION code_is_for_ever() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION sealed_code_is_for_ever() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    named boolean;
 BEGIN
-    RAISE EXCEPTION 'a code is for ever: it stands in sealed transactions and in the programs of others'
-        USING ERRCODE = 'restrict_violation', HINT = 'change the name instead';
+    IF TG_TABLE_NAME = 'money' THEN
+        named := EXISTS (SELECT FROM account a WHERE a.money_id = OLD.id AND a.version > 0);
+    ELSE
+        named := EXISTS (SELECT FROM transaction t WHERE t.shop_id = OLD.id);
+    END IF;
+    IF named THEN
+        RAISE EXCEPTION 'a code that transactions name is for ever: it is sealed with them'
+            USING ERRCODE = 'restrict_violation', HINT = 'change the name instead';
+    END IF;
+    RETURN NEW;
 END $$;
 
 CREATE TRIGGER proof_block_follows BEFORE INSERT ON proof_block
@@ -56,9 +66,9 @@ CREATE TRIGGER proof_block_follows BEFORE INSERT ON proof_block
 CREATE TRIGGER proof_day_follows BEFORE INSERT ON proof_day
     FOR EACH ROW EXECUTE FUNCTION proof_day_follows();
 CREATE TRIGGER money_code_is_for_ever BEFORE UPDATE ON money
-    FOR EACH ROW WHEN (OLD.code IS DISTINCT FROM NEW.code) EXECUTE FUNCTION code_is_for_ever();
+    FOR EACH ROW WHEN (OLD.code IS DISTINCT FROM NEW.code) EXECUTE FUNCTION sealed_code_is_for_ever();
 CREATE TRIGGER shop_code_is_for_ever BEFORE UPDATE ON shop
-    FOR EACH ROW WHEN (OLD.code IS DISTINCT FROM NEW.code) EXECUTE FUNCTION code_is_for_ever();
+    FOR EACH ROW WHEN (OLD.code IS DISTINCT FROM NEW.code) EXECUTE FUNCTION sealed_code_is_for_ever();
 """
 
 
@@ -149,5 +159,5 @@ def downgrade() -> None:
     op.execute("DROP TRIGGER shop_code_is_for_ever ON shop")
     op.drop_table("proof_day")
     op.drop_table("proof_block")
-    for function in ("proof_block_follows", "proof_day_follows", "code_is_for_ever"):
+    for function in ("proof_block_follows", "proof_day_follows", "sealed_code_is_for_ever"):
         op.execute(f"DROP FUNCTION {function}()")

@@ -20,7 +20,7 @@ _INSTANT = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
 
 _TRANSACTIONS = f"""
     SELECT t.position, t.id::text, t.issuer_id::text, t.kind, m.code, t.amount_yen, t.shop_id::text, s.code,
-           t.reverses::text, {_INSTANT.format("t.created_at")},
+           t.reverses::text, t.hold_id::text, {_INSTANT.format("t.created_at")},
            t.member_id::text, t.requester, t.request_id, t.grant_id::text, t.terminal_id::text, t.card_id::text,
            t.description, t.metadata, {_INSTANT.format("t.taken_at")}
       FROM transaction t
@@ -40,7 +40,10 @@ _TRANSFERS = """
      ORDER BY t.position, f.line
 """
 
-_RECEIPT = ("position", "id", "issuer_id", "kind", "money", "amount_yen", "shop_id", "shop", "reverses", "created_at")
+_RECEIPT = (
+    *("position", "id", "issuer_id", "kind", "money", "amount_yen", "shop_id", "shop"),
+    *("reverses", "hold_id", "created_at"),
+)
 _DETAILS = (
     *("member_id", "requester", "request_id", "grant_id", "terminal_id", "card_id"),
     *("description", "metadata", "taken_at"),

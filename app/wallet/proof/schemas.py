@@ -33,6 +33,7 @@ class ShownReceipt(Schema):
         required=True, allow_none=True, metadata={"description": "A shop's code.", "example": "canteen"}
     )
     reverses = fields.String(required=True, allow_none=True, metadata={"format": "uuid", "example": None})
+    hold_id = fields.String(required=True, allow_none=True, metadata={"format": "uuid", "example": None})
     created_at = fields.String(
         required=True, metadata={"format": "date-time", "example": "2026-11-23T03:34:56.123456Z"}
     )

@@ -40,6 +40,8 @@ def age(app: Flask, *, by: timedelta = timedelta(days=2), after: int = 0) -> Non
             {"by": by, "after": after},
         )
         connection.execute("UPDATE issuer_head SET created_at = created_at - %(by)s", {"by": by})
+        for table in ("wallet", "spend_control"):  # whose sums are of a day
+            connection.execute(f"UPDATE {table} SET spent_on = spent_on - %s".encode(), [by.days])
 
 
 def rows(app: Flask, query: str) -> list[tuple[Any, ...]]:

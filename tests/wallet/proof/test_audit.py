@@ -61,7 +61,9 @@ EVERYWHERE = """
      WHERE position = 4;
     UPDATE account SET posted_yen = posted_yen + CASE kind WHEN 'lot' THEN 50 ELSE -50 END
      WHERE kind IN ('lot', 'takings') AND version > 1;
-    UPDATE wallet SET total_yen = total_yen + 50 WHERE id IN (SELECT wallet_id FROM account WHERE version > 1);
+    UPDATE wallet SET total_yen = total_yen + 50, spent_day_yen = spent_day_yen - 50,
+           spent_month_yen = spent_month_yen - 50
+     WHERE id IN (SELECT wallet_id FROM account WHERE version > 1);
 """
 
 

@@ -260,7 +260,7 @@ def test_no_day_is_made_of_anothers_blocks(yesterday: Yesterday, first: int, las
 def test_a_code_that_is_sealed_is_for_ever(yesterday: Yesterday, table: str) -> None:
     with psycopg.connect(settings_of(yesterday.app).database_url) as connection:
         connection.execute(f"UPDATE {table} SET name_en = 'Another', code = code".encode())
-        with pytest.raises(psycopg.errors.RestrictViolation, match="a code is for ever"):
+        with pytest.raises(psycopg.errors.RestrictViolation, match="a code that transactions name is for ever"):
             connection.execute(f"UPDATE {table} SET code = code || 'x'".encode())
 
 
