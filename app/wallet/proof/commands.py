@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import cache
 from importlib.resources import files
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -26,6 +27,9 @@ _TIMES = {"created_at", "taken_at"}
 @click.group()
 def proof() -> None:
     """Proofs that the books were not changed afterwards."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a console without ✓ gets to read the rest
 
 
 @proof.command()
@@ -53,12 +57,15 @@ def _load(file: Path) -> dict[str, Any]:
 
 
 def _keys(file: Path | None) -> list[dict[str, Any]] | None:
-    """The keys of a JWK set. Raises Unreadable."""
+    """The keys of a JWK set; a file that is none ends the command."""
     if file is None:
         return None
-    found = _load(file).get("keys")
+    try:
+        found = _load(file).get("keys")
+    except Unreadable:
+        found = None
     if not isinstance(found, list) or not all(isinstance(key, dict) for key in found):
-        raise Unreadable("--keys")
+        _end(_UNREADABLE, _say("unreadable_keys"))
     return found
 
 

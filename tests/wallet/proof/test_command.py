@@ -36,10 +36,10 @@ SERVER = {"flask", "sqlalchemy", "psycopg", "joserfc", "authlib", "marshmallow",
 OWN = {"app.db", "app.web", "app.oauth", "app.member", "app.factory", "app.issuer", "app.wallet.models"}
 
 
-def alone(*arguments: str | Path, lang: str = "ja_JP.UTF-8") -> subprocess.CompletedProcess[str]:
+def alone(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run where the server's libraries and modules cannot be imported, and no setting is set."""
     program = ALONE.replace("{SERVER}", repr(SERVER)).replace("{OWN}", repr(OWN))
-    environment = {"PATH": os.environ["PATH"], "LANG": lang, "PYTHONUTF8": "1"}
+    environment = {"PATH": os.environ["PATH"], "PYTHONIOENCODING": "utf-8", **environment}
     command = [sys.executable, "-c", program, *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
 
@@ -78,6 +78,12 @@ def test_it_needs_neither_server_nor_database(file: Path, keys: Path) -> None:
     assert "この取引は、署名された記録のとおりです。" in done.stdout
     for words in ("¥450", "支払い", "昼食 A定食", "Asia/Tokyo"):
         assert words in done.stdout
+
+
+def test_a_console_that_knows_few_letters_stops_nothing(file: Path) -> None:
+    done = alone("proof", "check", file, LANG="en_GB", PYTHONIOENCODING="koi8-r")
+    assert done.returncode == 0, done.stderr
+    assert "? This transaction is as the signed records say." in done.stdout
 
 
 def test_it_speaks_english_too(file: Path) -> None:
@@ -122,6 +128,7 @@ def test_keys_that_are_none_are_said(file: Path, keys: Path, text: str) -> None:
     keys.write_text(text)
     done = run(file, "--keys", keys)
     assert done.exit_code == 2
+    assert "鍵の一覧（JWK Set）として読めません" in done.output
 
 
 def test_a_file_that_is_not_there_is_a_wrong_command_line(tmp_path: Path) -> None:

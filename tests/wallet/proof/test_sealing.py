@@ -6,7 +6,7 @@ import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,8 @@ from app.oauth import keys
 from app.oauth.models import SigningKey
 from app.wallet import ledger
 from app.wallet.errors import LedgerRefusal
-from app.wallet.postings import Accepted
-from app.wallet.proof import proofs, sealer, sealing, signature
+from app.wallet.postings import Accepted, Capture, Hold, Release
+from app.wallet.proof import audit, proofs, sealer, sealing, signature
 from app.wallet.proof.check import check
 from app.wallet.proof.commitments import statement_hash
 from tests import factories
@@ -103,6 +103,36 @@ def test_today_is_not_signed(fresh_app: Flask, monkeypatch: pytest.MonkeyPatch) 
     assert rows(fresh_app, DAYS) == []
     with fresh_app.app_context(), pytest.raises(LedgerRefusal, match="proof_not_ready"):
         proofs.proof(transaction_id=paid.transaction_id, sections=proofs.OWN)
+
+
+def test_holds_and_what_becomes_of_them_are_sealed(fresh_app: Flask) -> None:
+    """A hold and its release move nothing; a capture names its hold."""
+    with fresh_app.app_context():
+        holder = factories.holder(balance_yen=1_000)
+        held = [ledger.post(_hold(holder)) for _ in range(2)]
+        ids = [each.transaction_id for each in held if isinstance(each, Accepted)]
+        ledger.post(Capture(requester="test", request_id="c", params_hash=b"c", hold_id=ids[0], amount_yen=90))
+        ledger.post(Release(requester="test", request_id="r", params_hash=b"r", hold_id=ids[1]))
+    age(fresh_app)
+    look(fresh_app)
+    with fresh_app.app_context():
+        every = [id_ for (id_,) in rows(fresh_app, "SELECT id FROM transaction ORDER BY position")]
+        receipts = [check(proofs.proof(transaction_id=id_, sections=proofs.OWN)).receipt for id_ in every]
+    assert [each["kind"] for each in receipts] == ["charge", "hold", "hold", "capture", "release"]
+    assert [each["hold_id"] for each in receipts] == [None, None, None, *map(str, ids)]
+    assert _differences(fresh_app) == []
+
+
+def _hold(holder: factories.Holder) -> Hold:
+    asked = payment(holder, 100)
+    named = {name: getattr(asked, name) for name in ("requester", "request_id", "params_hash", "member_id", "money")}
+    until = datetime.now(UTC) + timedelta(hours=1)
+    return Hold(**named, shop_id=holder.shop_id, amount_yen=100, controls=(), expires_at=until)
+
+
+def _differences(app: Flask) -> list[tuple[str, str]]:
+    with psycopg.connect(settings_of(app).database_url) as connection:
+        return list(audit.differences(connection))
 
 
 def test_looking_again_changes_nothing(own_yesterday: Yesterday) -> None:
