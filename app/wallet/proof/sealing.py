@@ -37,7 +37,10 @@ _LOCK = "SELECT pg_try_advisory_xact_lock(hashtextextended('kumiai proof ' || %(
 
 HEADER = "issuer_id, number, day, first_position, last_position, root, previous"
 _LAST_BLOCK = f"SELECT {HEADER} FROM proof_block WHERE issuer_id = %(issuer)s ORDER BY number DESC LIMIT 1"  # noqa: S608
-_BLOCKS = f"SELECT {HEADER} FROM proof_block WHERE issuer_id = %(issuer)s AND number BETWEEN %(first)s AND %(last)s ORDER BY number"  # noqa: S608, E501
+_BLOCKS = f"""
+    SELECT {HEADER} FROM proof_block
+     WHERE issuer_id = %(issuer)s AND number BETWEEN %(first)s AND %(last)s ORDER BY number
+"""  # noqa: S608
 _UNSIGNED = f"""
     SELECT {HEADER} FROM proof_block
      WHERE issuer_id = %(issuer)s AND number > %(after)s
@@ -157,19 +160,19 @@ def sign_next(
 ) -> date | None:
     """Sign the next day where one is over and all of it is sealed. None: none is, or another is at it."""
     issuer = {"issuer": issuer_id}
-    if not _next_day_is_over(connection, issuer, zone=zone):
+    day = _day_that_is_over(connection, issuer, zone=zone)
+    if day is None:
         return None
     with connection.transaction():
         if not _locked(connection, issuer):
             return None
-        signed = _one(connection, _Day, _LAST_DAY, issuer)
-        blocks = _many(connection, Block, _UNSIGNED, {**issuer, "after": signed.last_block if signed else 0})
-        if not blocks or (signed and signed.day >= blocks[0].day):
-            return None  # another was faster
+        signed, blocks = _unsigned(connection, issuer)
+        if not blocks or blocks[0].day != day:
+            return None  # another was faster, and what is unsigned now is a day that may not be over
         statement, jwk = sign(_claims(blocks, signed, issuer_url=issuer_url, zone=zone))
-        values = {"day": blocks[0].day, "first": blocks[0].number, "last": blocks[-1].number}
+        values = {"day": day, "first": blocks[0].number, "last": blocks[-1].number}
         connection.execute(_INSERT_DAY, {**issuer, **values, "statement": statement, "jwk": Jsonb(jwk)})
-        return blocks[0].day
+        return day
 
 
 def blocks_between(connection: Connection[Any], *, issuer_id: UUID, first: int, last: int) -> list[Block]:
@@ -212,20 +215,25 @@ def _day_of(oldest_at: datetime, *, zone: ZoneInfo, last: Block | None, signed: 
     return max(days)
 
 
-def _next_day_is_over(connection: Connection[Any], issuer: dict[str, UUID], *, zone: ZoneInfo) -> bool:
-    """Whether nothing more can be added to the day that is to be signed next."""
+def _unsigned(connection: Connection[Any], issuer: dict[str, UUID]) -> tuple[_Day | None, list[Block]]:
+    """The last day that is signed, and the blocks of the one after it."""
     signed = _one(connection, _Day, _LAST_DAY, issuer)
-    blocks = _many(connection, Block, _UNSIGNED, {**issuer, "after": signed.last_block if signed else 0})
+    return signed, _many(connection, Block, _UNSIGNED, {**issuer, "after": signed.last_block if signed else 0})
+
+
+def _day_that_is_over(connection: Connection[Any], issuer: dict[str, UUID], *, zone: ZoneInfo) -> date | None:
+    """The day to be signed next, if nothing more can be added to it."""
+    _, blocks = _unsigned(connection, issuer)
     if not blocks:
-        return False
-    ends, after = ends_at(blocks[0].day, zone), blocks[-1].last_position
+        return None
+    day, after = blocks[0].day, blocks[-1].last_position
     waiting = _one(connection, _Waiting, _WAITING, {**issuer, "after": after})
-    if waiting is None or waiting.now < ends + SIGN_AFTER:
-        return False
+    if waiting is None or waiting.now < ends_at(day, zone) + SIGN_AFTER:
+        return None
     if waiting.oldest_at is not None:
-        return waiting.oldest_at >= ends
+        return day if waiting.oldest_at >= ends_at(day, zone) else None
     row = connection.execute(_NONE_UNDER_WAY, issuer).fetchone()
-    return row is not None and row[0] == after
+    return day if row is not None and row[0] == after else None
 
 
 def _claims(blocks: list[Block], signed: _Day | None, *, issuer_url: str, zone: ZoneInfo) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from app.oauth.models import SigningKey
 from app.wallet import ledger
 from app.wallet.errors import LedgerRefusal
 from app.wallet.postings import Accepted, Capture, Hold, Release
-from app.wallet.proof import audit, proofs, sealer, sealing, signature
+from app.wallet.proof import audit, proofs, sealer, sealing, signature, statement
 from app.wallet.proof.check import check
 from app.wallet.proof.commitments import statement_hash
 from tests import factories
@@ -190,6 +191,42 @@ def test_many_workers_seal_once(books: Flask, monkeypatch: pytest.MonkeyPatch) -
     look(books)
     assert rows(books, BLOCKS) == [(n, n, n) for n in range(1, 5)]
     assert rows(books, DAYS) == [(1, 4)]
+
+
+def test_a_worker_that_was_overtaken_does_not_sign_the_next_day_for_it(
+    books: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between its look and its turn another worker signs that day. What is unsigned then is today."""
+    with monkeypatch.context() as today:
+        today.setattr(sealing, "SEAL_AFTER", timedelta())
+        pay(books, 2)
+        while sealed(books) < 6:
+            look_without_signing(books)
+    first_come = sealing._locked
+
+    def overtaken(connection: psycopg.Connection[Any], issuer: dict[str, Any]) -> bool:
+        monkeypatch.setattr(sealing, "_locked", first_come)
+        look(books)
+        return first_come(connection, issuer)
+
+    zone, url = settings_of(books).zone, settings_of(books).issuer_url
+    (issuer_id,) = rows(books, "SELECT id FROM issuer")[0]
+    with books.app_context(), sealer.connect(settings_of(books).database_url) as connection:
+        monkeypatch.setattr(sealing, "_locked", overtaken)
+        sign = partial(statement.sign, sealing_key=settings_of(books).sealing_key)
+        sealing.sign_next(connection, issuer_id=issuer_id, issuer_url=url, zone=zone, sign=sign)
+    assert rows(books, DAYS) == [(1, 1)]
+
+
+def sealed(app: Flask) -> int:
+    ((position,),) = rows(app, "SELECT coalesce(max(last_position), 0) FROM proof_block")
+    return int(position)
+
+
+def look_without_signing(app: Flask) -> None:
+    (issuer_id,) = rows(app, "SELECT id FROM issuer")[0]
+    with sealer.connect(settings_of(app).database_url) as connection:
+        sealing.seal_next(connection, issuer_id=issuer_id, zone=settings_of(app).zone)
 
 
 def test_a_worker_killed_in_the_middle_leaves_nothing_half(books: Flask, tmp_path: Path) -> None:
