@@ -7,8 +7,21 @@ from app.oauth import models as oauth
 from app.reader import models as reader
 from app.wallet import hold_models as holds
 from app.wallet import models as wallet
+from app.wallet.proof import models as proof
 from app.wallet.settlement import models as settlement
 
-__all__ = ["holds", "issuer", "limits", "member", "metadata", "oauth", "outbox", "reader", "settlement", "wallet"]
+__all__ = [
+    "holds",
+    "issuer",
+    "limits",
+    "member",
+    "metadata",
+    "oauth",
+    "outbox",
+    "proof",
+    "reader",
+    "settlement",
+    "wallet",
+]
 
 metadata = Base.metadata

@@ -233,8 +233,8 @@ def _days(first: date, last: date) -> str:
 def _put(content: bytes, out: Path) -> None:
     """Write a file that only its owner may read: it tells where money goes."""
     if str(out) == "-":
-        click.get_binary_stream("stdout").write(content)
+        click.echo(content, nl=False)
         return
-    with out.open("wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:  # type: ignore[call-overload]
+    with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(content)
     click.echo(say("settlement.cli.written", path=out), err=True)

@@ -52,7 +52,7 @@ def finish(settlement_id: UUID) -> None:
     if posting.amounts:
         outcome = ledger.post(posting)
         if not isinstance(outcome, Accepted):
-            raise SettlementNotPosted(settlement=str(settlement_id), reason=outcome.code)
+            raise SettlementNotPosted(settlement=str(settlement_id), problem=outcome.code)
         posted = outcome.transaction_id
     with transaction():
         service.mark_closed(settlement_id, transaction_id=posted)

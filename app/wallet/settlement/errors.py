@@ -18,7 +18,7 @@ class NothingToSettle(DomainError):
 
 
 class SettlementNotPosted(DomainError):
-    """The ledger refused to post a settlement; it stays as it is, to be looked into. `reason` is its code."""
+    """The ledger refused to post a settlement; it stays as it is, to be looked into. `problem` is its code."""
 
     code, status = "settlement_not_posted", 409
 

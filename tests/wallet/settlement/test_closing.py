@@ -330,7 +330,7 @@ def test_one_that_the_ledger_refuses_does_not_hold_up_the_others(
     ledger.post(replace(posting, request_id=f"settlement:{ids[0]}"))
     done = closing.finish_all()
     assert isinstance(done[ids[0]], SettlementNotPosted)
-    assert done[ids[0]].detail["reason"] == "request_id_conflict"  # type: ignore[union-attr]
+    assert done[ids[0]].detail["problem"] == "request_id_conflict"  # type: ignore[union-attr]
     assert done[ids[1]] is None
     assert str(ids[0]) in caplog.text
     assert takings_yen(database_url, keepers[1].shop_id) == {keepers[1].monies[0]: 0}

@@ -92,6 +92,7 @@ def test_the_statement_is_written_where_it_is_wanted(
         out = tmp_path / f"a.{kind}"
         assert kumiai("settlement", kind, code, "1", "--out", str(out)).exit_code == 0
         assert out.stat().st_size > 100
+        assert out.stat().st_mode & 0o077 == 0
     said = PdfReader(io.BytesIO((tmp_path / "a.pdf").read_bytes())).pages[0].extract_text()
     assert "Settlement statement" in said
     assert kumiai("settlement", "pdf", code, "2", "--out", str(tmp_path / "b.pdf")).exit_code == 1
