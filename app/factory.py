@@ -19,6 +19,7 @@ from app.reader import api as reader_api
 from app.settings import Settings
 from app.wallet import api as wallet_api
 from app.wallet.spend_control import GrantControls
+from app.wallet.webhooks import api as webhooks_api
 from app.web import arguments, csrf, formats, headers, locale, protection, request_id, tls
 from app.web.request import PlainRequest
 from app.web.session import PageSessions
@@ -56,7 +57,7 @@ def create_app(settings: Settings) -> Flask:
     member_pages.init_app(app)
     dev_mailbox.init_app(app, settings)
     oauth.init_app(app, settings, controls=GrantControls())
-    openapi.init_app(app, wallet_api.blueprint, reader_api.blueprint)
+    openapi.init_app(app, wallet_api.blueprint, reader_api.blueprint, webhooks_api.blueprint)
     return app
 
 

@@ -1,4 +1,4 @@
-"""`kumiai worker`: two workers in one process, so that a client's server that takes its time holds up no mail."""
+"""`kumiai worker`: three workers in one process, so that a client's server that takes its time holds up no mail."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import logging
 import signal
 import sys
 import threading
+from collections.abc import Iterable
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import click
@@ -19,6 +20,15 @@ from app.member import service
 from app.messaging.worker import Deliver, Worker, mail_and_sms
 from app.oauth import backchannel, purge
 from app.settings import Settings
+from app.wallet.webhooks import purge as webhooks_purge
+from app.wallet.webhooks.sender import Sender
+
+
+class Loop(Protocol):
+    """Something that runs until it is told to stop."""
+
+    def run(self) -> None: ...
+    def stop(self) -> None: ...
 
 
 def worker_for_people(app: Flask, settings: Settings) -> Worker:
@@ -39,39 +49,45 @@ def reset_codes(app: Flask) -> Deliver:
 def worker_for_clients(app: Flask, settings: Settings) -> Worker:
     """Tells clients of sign-outs, in the server's own application: it signs with the server's keys.
 
-    It also deletes old rows of the authorization server now and then: mail does not wait for that.
+    It also deletes old rows of the authorization server and of webhooks now and then: mail does not wait for that.
     """
 
     def deliver(message_id: UUID, said: dict[str, Any]) -> None:
         with app.app_context():
             backchannel.deliver(message_id, said, settings=settings)
 
-    return Worker(settings, deliver={"logout": deliver}, tidy=(purge.tidy,))
+    return Worker(settings, deliver={"logout": deliver}, tidy=(purge.tidy, webhooks_purge.tidy))
 
 
 @click.command()
 def worker() -> None:
-    """Deliver mail and SMS from the outbox, and tell clients of sign-outs."""
+    """Deliver mail and SMS from the outbox, tell clients of sign-outs, and send webhooks."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     settings = Settings.from_env()
     app = create_app(settings)
-    for_people, for_clients = worker_for_people(app, settings), worker_for_clients(app, settings)
+    loops: list[Loop] = [worker_for_people(app, settings), worker_for_clients(app, settings), Sender(app, settings)]
 
     def stop(number: int, frame: FrameType | None) -> None:
-        for_people.stop()
-        for_clients.stop()
+        _stop(loops)
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    beside = threading.Thread(target=_run, args=(for_clients, for_people))
-    beside.start()
-    _run(for_people, for_clients)
-    beside.join()
+    beside = [threading.Thread(target=_run, args=(loop, loops)) for loop in loops[1:]]
+    for thread in beside:
+        thread.start()
+    _run(loops[0], loops)
+    for thread in beside:
+        thread.join()
 
 
-def _run(one: Worker, other: Worker) -> None:
-    """Whichever ends, for whatever reason, ends the other too: half a worker would not be noticed."""
+def _run(loop: Loop, loops: Iterable[Loop]) -> None:
+    """Whichever ends, for whatever reason, ends the others too: half a worker would not be noticed."""
     try:
-        one.run()
+        loop.run()
     finally:
-        other.stop()
+        _stop(loops)
+
+
+def _stop(loops: Iterable[Loop]) -> None:
+    for loop in loops:
+        loop.stop()
