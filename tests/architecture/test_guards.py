@@ -79,6 +79,8 @@ def test_rooms_stay_small() -> None:
 EXAMPLES = {
     "client_id": "example_app",
     "code": "not_found",
+    "delivery_id": UUID(int=1),
+    "endpoint_id": UUID(int=1),
     "filename": "kumiai.css",
     "grant_id": UUID(int=1),
     "locale": "en",

@@ -149,7 +149,7 @@ class TestInProduction:
     """What the server may not speak to is refused at once, where the address itself says it."""
 
     @pytest.fixture
-    def theirs(self, settings: Settings, new_app: Callable[[Settings], Flask]) -> Service:
+    def theirs(self, app: Flask, settings: Settings, new_app: Callable[[Settings], Flask]) -> Service:
         networks = (ip_network("10.20.0.0/16"),)
         return new_service(new_app(replace(settings, environment="production", webhook_networks=networks)))
 
