@@ -13,6 +13,7 @@ OF_KIND = {
     "capture": "hold.captured",
     "release": "hold.released",
     "close": "wallet.closed",
+    "settlement": "settlement.created",
 }
 """The event that a transaction of this kind is."""
 
