@@ -96,23 +96,27 @@ def send(parcel: Parcel, *, settings: Settings) -> Result:
     return Result(started_at=now, duration_ms=duration_ms, sent=headers, answer=answer, error=error)
 
 
-def record(parcel: Parcel, result: Result) -> None:
-    """Write down what came of it, and what happens next. In a transaction of its own."""
+def record(parcel: Parcel, result: Result) -> bool:
+    """Write down what came of it, and what happens next. In a transaction of its own.
+
+    True where the endpoint is back from an outage: what waits there need not wait as long as it would.
+    """
     lane = parcel.lane
     endpoint = session().get_one(WebhookEndpoint, lane.endpoint_id, with_for_update={"key_share": True})
     if not lanes.hold(lane):  # it took so long that the lane is another worker's now: that one will say
-        return
+        return False
     _log(parcel, result)
     if result.error is None:
-        health.worked(endpoint)
+        recovered = health.worked(endpoint)
         _finish(parcel, state="delivered", error=None)
-        return
+        return recovered
     health.failed(endpoint, status=result.status, headers=result.answer.headers if result.answer else {})
     delay = backoff.delay(lane.tries)
     if delay is None:
         _finish(parcel, state="given_up", error=result.error)
     else:
         lanes.later(lane, delay)
+    return False
 
 
 def _first(lane: Lane) -> Any:

@@ -40,8 +40,7 @@ def fan_out(*, batch: int = BATCH) -> int:
     transactions = session().execute(_transactions(cursor, batch)).all()
     if not events and not transactions:
         return 0
-    if len(transactions) == batch:  # there may be more before these events
-        events = [event for event in events if event.created_at <= transactions[-1].created_at]
+    transactions, events = _up_to_the_same_moment(transactions, events, batch)
     lanes.queue(_deliveries(transactions, events))
     session().execute(delete(WebhookEvent).where(WebhookEvent.id.in_([event.id for event in events])))
     if transactions:
@@ -87,6 +86,19 @@ def _transactions(after: int, batch: int) -> Any:
         .where(Transaction.issuer_id == current_issuer().id, Transaction.position > after)
         .order_by(Transaction.position)
         .limit(batch)
+    )
+
+
+def _up_to_the_same_moment(
+    transactions: Sequence[Row[Any]], events: Sequence[Row[Any]], batch: int
+) -> tuple[Sequence[Row[Any]], Sequence[Row[Any]]]:
+    """Where there may be more of the one, nothing of the other that came after what was read of it."""
+    ends = [read[-1].created_at for read in (transactions, events) if len(read) == batch]
+    if not ends:
+        return transactions, events
+    return (
+        [row for row in transactions if row.created_at <= min(ends)],
+        [row for row in events if row.created_at <= min(ends)],
     )
 
 

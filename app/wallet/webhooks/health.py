@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from babel.dates import format_datetime
@@ -23,18 +23,25 @@ GONE = 410
 """The receiver says that it wants no more (Standard Webhooks)."""
 
 
-def worked(endpoint: WebhookEndpoint) -> None:
-    """The (locked) endpoint took a delivery."""
-    if endpoint.failing_since is not None or endpoint.paused_until is not None:
-        endpoint.failing_since = endpoint.paused_until = None
-        session().flush()
+_OUTAGE = timedelta(minutes=10)
+"""What is shorter is made up for by the pauses between tries."""
+
+
+def worked(endpoint: WebhookEndpoint) -> bool:
+    """The (locked) endpoint took a delivery. True where that ends an outage: it was out of reach, and for long."""
+    since, paused = endpoint.failing_since, endpoint.paused_until
+    if since is None and paused is None:
+        return False
+    endpoint.failing_since = endpoint.paused_until = None
+    session().flush()
+    return paused is not None and since is not None and clock.now() - since >= _OUTAGE
 
 
 def failed(endpoint: WebhookEndpoint, *, status: int | None, headers: Mapping[str, str]) -> None:
     """The (locked) endpoint did not take a delivery: it answered with `status`, or not at all (None)."""
     now = clock.now()
     endpoint.failing_since = endpoint.failing_since or now
-    pause = backoff.pause(status, _header(headers, "retry-after"))
+    pause = backoff.pause(status, _header(headers, "retry-after"), failing_for=now - endpoint.failing_since)
     if pause is not None:
         endpoint.paused_until = now + pause
     if endpoint.status == "active":

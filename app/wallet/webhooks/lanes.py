@@ -75,7 +75,7 @@ _ALL_DUE = text("""
         SELECT endpoint_id, subject FROM webhook_lane
          WHERE endpoint_id = :endpoint_id AND (leased_until IS NULL OR leased_until <= now())
          ORDER BY subject FOR UPDATE)
-    UPDATE webhook_lane lane SET due_at = now(), tries = 0
+    UPDATE webhook_lane lane SET due_at = least(due_at, now()), tries = CASE WHEN :anew THEN 0 ELSE tries END
       FROM held WHERE lane.endpoint_id = held.endpoint_id AND lane.subject = held.subject
 """)
 
@@ -161,6 +161,6 @@ def due_now(endpoint_id: UUID, subject: UUID) -> None:
     session().execute(_DUE_NOW, {"endpoint_id": endpoint_id, "subject": subject})
 
 
-def all_due(endpoint_id: UUID) -> None:
-    """What waits at an endpoint is due now, all of it."""
-    session().execute(_ALL_DUE, {"endpoint_id": endpoint_id})
+def all_due(endpoint_id: UUID, *, anew: bool = False) -> None:
+    """What waits at an endpoint is due now, all of it; `anew`: with all its tries before it."""
+    session().execute(_ALL_DUE, {"endpoint_id": endpoint_id, "anew": anew})

@@ -33,6 +33,7 @@ WINDOW = 8
 FAST_S = 1.0
 _LOOK_EVERY_S = 1.0
 _AFTER_TROUBLE_S = 2.0
+_AFTER_FAILURE_S = 10.0
 
 
 class Sender:
@@ -87,9 +88,17 @@ class Sender:
         """Once a second, and again at once while there is much."""
         if time.monotonic() < self._feeds_at_s:
             return
-        with self._app.app_context(), transaction():
-            done = feed.fan_out()
-        self._feeds_at_s = time.monotonic() + (0.0 if done >= feed.BATCH else _LOOK_EVERY_S)
+        pause_s = _LOOK_EVERY_S
+        try:
+            with self._app.app_context(), transaction():
+                if feed.fan_out() >= feed.BATCH:
+                    pause_s = 0.0
+        except (*DATABASE_AWAY, NoIssuer):
+            raise
+        except Exception:  # what was fed before still goes out, and so does mail
+            _log.exception("the feed failed; nothing is lost, it begins there again")
+            pause_s = _AFTER_FAILURE_S
+        self._feeds_at_s = time.monotonic() + pause_s
 
     def _deliver(self, lane: Lane) -> None:
         try:
@@ -131,7 +140,10 @@ def deliver(app: Flask, lane: Lane, *, settings: Settings) -> bool:
         return True
     result: Result = delivery.send(parcel, settings=settings)
     with app.app_context(), transaction():
-        delivery.record(parcel, result)
+        recovered = delivery.record(parcel, result)
+    if recovered:
+        with app.app_context(), transaction():  # apart, since it takes many lanes
+            lanes.all_due(lane.endpoint_id)
     if result.error is None:
         _log.info("webhook %s delivered (try %s)", parcel.id, lane.tries)
     else:

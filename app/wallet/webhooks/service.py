@@ -141,7 +141,7 @@ def _switch(endpoint: WebhookEndpoint, *, to: str) -> None:
     endpoint.failing_since = endpoint.paused_until = None
     session().flush()
     if to == "active":
-        lanes.all_due(endpoint.id)
+        lanes.all_due(endpoint.id, anew=True)
 
 
 def _check_url(url: str) -> None:

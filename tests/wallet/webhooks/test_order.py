@@ -16,7 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.db import transaction
-from app.wallet.webhooks import feed, lanes, sender
+from app.oauth import grants_service
+from app.wallet.spend_control import GrantControls
+from app.wallet.webhooks import delivery, feed, lanes, sender
 from app.wallet.webhooks.sender import Sender
 from tests.live import eventually
 from tests.wallet.webhooks.conftest import World
@@ -181,6 +183,15 @@ class TestTheFeed:
         run.work_until_nothing_waits()
         assert by_subject(run.listening.taken) == run.paid
 
+    def test_a_failure_of_its_own_stops_no_delivery(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        run.forget()
+        run.pay(0)
+        run.world.feed()
+        monkeypatch.setattr(feed, "_transactions", lambda *_: 1 / 0)
+        with sending(run.world) as worker:
+            eventually(lambda: len(run.listening.taken) == 1 or None)
+            assert not worker._stopping
+
     def test_in_small_pieces_events_keep_their_place(self, run: Run) -> None:
         run.forget()
         run.pay(0)
@@ -188,18 +199,20 @@ class TestTheFeed:
         endpoint = run.endpoint
         run.world.service.call("PATCH", f"/{endpoint}", json={"events": ["payment.created", "grant.revoked"]})
         run.forget()
-        for _ in range(5):
-            run.pay(0)
-        from app.oauth import grants_service
-        from app.wallet.spend_control import GrantControls
-
-        with run.world.app.app_context(), transaction():
-            grants_service.revoke_all(run.members[0], controls=GrantControls())
+        kinds = []
         for _ in range(3):
+            for _ in range(3):
+                run.pay(0)
+                kinds.append("payment.created")
             with run.world.app.app_context(), transaction():
-                feed.fan_out(batch=2)
+                grants_service.revoke_all(run.members[0], controls=GrantControls())
+            run.world.allow("history", member_id=run.members[0])
+            kinds.append("grant.revoked")
+        for batch in (2, 1, 1, 3, 1, 2, 1, 4, 1, 1, 1):
+            with run.world.app.app_context(), transaction():
+                feed.fan_out(batch=batch)
         run.work_until_nothing_waits()
-        assert [got.body["type"] for got in run.listening.taken] == [*["payment.created"] * 5, "grant.revoked"]
+        assert [got.body["type"] for got in run.listening.taken] == kinds
 
 
 @contextmanager
@@ -254,8 +267,6 @@ def test_a_worker_that_outlived_its_lease_changes_nothing(run: Run) -> None:
     run.world.feed()
     with psycopg.connect(run.world.settings.database_url, autocommit=True) as connection:
         (late,) = lanes.lease(connection, room=1, busy=[])
-        from app.wallet.webhooks import delivery
-
         with run.world.app.app_context(), transaction():
             parcel: Any = delivery.take(late)
         result = delivery.send(parcel, settings=run.world.settings)

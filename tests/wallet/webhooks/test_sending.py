@@ -152,7 +152,8 @@ class TestNotTaken:
         assert attempt["response_body"] is None
 
     @pytest.mark.parametrize(
-        ("status", "asked", "least", "most"), [(429, "120", 115, 120), (503, None, 25, 30), (504, "soon", 25, 30)]
+        ("status", "asked", "least", "most"),
+        [(429, "120", 115, 120), (503, None, 3, 5), (504, "soon", 3, 5), (502, "9" * 8, 3500, 3600)],
     )
     def test_one_with_too_much_to_do_is_left_alone(
         self, world: World, listening: Receiver, status: int, asked: str | None, least: int, most: int
@@ -181,6 +182,34 @@ class TestNotTaken:
         assert delivery["state"] == "delivered"
         (attempt,) = world.service.log(endpoint, delivery["id"])["attempts"]
         assert attempt["response_body"] == "x" * 4_096
+
+    def test_the_longer_it_is_away_the_longer_it_is_left_alone(self) -> None:
+        def seconds(minutes: float) -> float:
+            pause = backoff.pause(None, None, failing_for=timedelta(minutes=minutes))
+            assert pause
+            return pause.total_seconds()
+
+        assert [seconds(minutes) for minutes in (0, 0.1, 2, 20, 2_000)] == [5, 5, 30, 300, 300]
+
+    def test_back_from_an_outage_nobody_waits_for_hours(self, world: World, listening: Receiver) -> None:
+        listening.answer = lambda _: 503
+        world.service.listen(listening)
+        for member_id in world.members(3):
+            world.pay(member_id=member_id)
+        world.work()
+        world.sql("UPDATE webhook_lane SET due_at = now() + interval '5 hours', tries = 5")
+        away = (
+            "UPDATE webhook_endpoint SET failing_since = now() - %(span)s, paused_until = now() WHERE status = 'active'"
+        )
+        listening.answer = lambda _: 204
+        other, another = world.members(2)
+        world.sql(away, span=timedelta(minutes=1))
+        world.pay(member_id=other)
+        assert world.work() == 1, "it was a moment"
+        world.sql(away, span=timedelta(hours=3))
+        world.pay(member_id=another)
+        assert world.work() == 4
+        assert len(listening.taken) == 5
 
 
 class TestDisabling:
