@@ -20,6 +20,7 @@ _COMMANDS = {
     "ledger": "app.wallet.commands:ledger",
     "issuer": "app.office.issuer_commands:issuer",
     "client": "app.office.client_commands:client",
+    "webhook": "app.office.webhook_commands:webhook",
     "oauth": "app.oauth.purge_command:oauth",
     "doctor": "app.doctor.command:doctor",
     "keys": "app.oauth.key_commands:keys",

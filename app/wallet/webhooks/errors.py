@@ -19,3 +19,9 @@ class EndpointDisabled(DomainError):
     """Nothing is sent to it until it is made active again."""
 
     code, status = "webhook_endpoint_disabled", 409
+
+
+class NotConnectable(DomainError):
+    """A service hears for apps: this client is not of that kind."""
+
+    code, status = "webhook_not_connectable", 422
