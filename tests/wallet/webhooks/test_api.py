@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from ipaddress import ip_network
@@ -143,6 +144,13 @@ INSIDE = (
     "https://[64:ff9b:1::7f00:1]/",
     "https://224.0.0.1/",
 )
+
+
+def test_nor_when_they_are_asked_for_at_once(mine: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "MAX_ENDPOINTS", 2)
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda _: mine.call("POST", json=GOOD).status_code, range(6)))
+    assert sorted(answers) == [201, 201, 409, 409, 409, 409]
 
 
 class TestInProduction:

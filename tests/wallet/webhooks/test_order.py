@@ -259,6 +259,24 @@ def test_a_quick_one_gets_many_at_once(run: Run) -> None:
     assert run.listening.most_at_once > 3
 
 
+def test_what_is_under_way_is_not_taken_a_second_time(run: Run) -> None:
+    """Neither by "send it now", nor by an endpoint that is stopped and goes on."""
+    run.forget()
+    run.pay(0)
+    run.world.feed()
+    service = run.world.service
+    with psycopg.connect(run.world.settings.database_url, autocommit=True) as connection:
+        (lane,) = lanes.lease(connection, room=16, busy=[])
+    (waiting,) = service.deliveries(run.endpoint)
+    assert service.call("POST", f"/{run.endpoint}/deliveries/{waiting['id']}/resend").status_code == 202
+    for status in ("disabled", "active"):
+        service.call("PATCH", f"/{run.endpoint}", json={"status": status})
+    assert run.world.work() == 0
+    run.deliver(lane)
+    assert run.world.work() == 0
+    assert by_subject(run.listening.taken) == run.paid
+
+
 def test_a_worker_that_outlived_its_lease_changes_nothing(run: Run) -> None:
     """What it sent was sent twice; what it says of it comes too late."""
     run.forget()
