@@ -1,4 +1,4 @@
-"""`kumiai worker`: three workers in one process, so that a client's server that takes its time holds up no mail."""
+"""`kumiai worker`: mail, clients, webhooks and sealing in one process, each on its own, so that none holds up another."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Sequence
 from types import FrameType
 from typing import Any, Protocol
 from uuid import UUID
@@ -20,14 +20,16 @@ from app.member import service
 from app.messaging.worker import Deliver, Worker, mail_and_sms
 from app.oauth import backchannel, purge
 from app.settings import Settings
+from app.wallet.proof.sealer import Sealer
 from app.wallet.webhooks import purge as webhooks_purge
 from app.wallet.webhooks.sender import Sender
 
 
-class Loop(Protocol):
-    """Something that runs until it is told to stop."""
+class Part(Protocol):
+    """Works until it is stopped."""
 
     def run(self) -> None: ...
+
     def stop(self) -> None: ...
 
 
@@ -61,33 +63,38 @@ def worker_for_clients(app: Flask, settings: Settings) -> Worker:
 
 @click.command()
 def worker() -> None:
-    """Deliver mail and SMS from the outbox, tell clients of sign-outs, and send webhooks."""
+    """Deliver mail and SMS from the outbox, tell clients of sign-outs, send webhooks, seal transactions into signed days."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     settings = Settings.from_env()
     app = create_app(settings)
-    loops: list[Loop] = [worker_for_people(app, settings), worker_for_clients(app, settings), Sender(app, settings)]
+    parts: list[Part] = [
+        worker_for_people(app, settings),
+        worker_for_clients(app, settings),
+        Sender(app, settings),
+        Sealer(app, settings),
+    ]
 
     def stop(number: int, frame: FrameType | None) -> None:
-        _stop(loops)
+        _stop(parts)
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    beside = [threading.Thread(target=_run, args=(loop, loops)) for loop in loops[1:]]
+    beside = [threading.Thread(target=_run, args=(part, parts)) for part in parts[1:]]
     for thread in beside:
         thread.start()
-    _run(loops[0], loops)
+    _run(parts[0], parts)
     for thread in beside:
         thread.join()
 
 
-def _run(loop: Loop, loops: Iterable[Loop]) -> None:
-    """Whichever ends, for whatever reason, ends the others too: half a worker would not be noticed."""
+def _run(part: Part, parts: Sequence[Part]) -> None:
+    """Whichever ends, for whatever reason, ends the others too: a part of a worker would not be noticed."""
     try:
-        loop.run()
+        part.run()
     finally:
-        _stop(loops)
+        _stop(parts)
 
 
-def _stop(loops: Iterable[Loop]) -> None:
-    for loop in loops:
-        loop.stop()
+def _stop(parts: Sequence[Part]) -> None:
+    for part in parts:
+        part.stop()
