@@ -1,4 +1,4 @@
-"""`kumiai worker`: mail, clients, webhooks and sealing in one process, each on its own, so that none holds up another."""
+"""`kumiai worker`: people, clients, webhooks and sealing in one process, so that none holds up another."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def worker_for_clients(app: Flask, settings: Settings) -> Worker:
 
 @click.command()
 def worker() -> None:
-    """Deliver mail and SMS from the outbox, tell clients of sign-outs, send webhooks, seal transactions into signed days."""
+    """Deliver mail and SMS from the outbox, tell clients of sign-outs, send webhooks, seal days of transactions."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     settings = Settings.from_env()
     app = create_app(settings)
