@@ -21,6 +21,7 @@ _COMMANDS = {
     "proof": "app.wallet.proof.commands:proof",
     "issuer": "app.office.issuer_commands:issuer",
     "client": "app.office.client_commands:client",
+    "webhook": "app.office.webhook_commands:webhook",
     "oauth": "app.oauth.purge_command:oauth",
     "shop": "app.office.shop_commands:shop",
     "settlement": "app.office.settlement_commands:settlement",

@@ -9,6 +9,7 @@ from app.wallet import hold_models as holds
 from app.wallet import models as wallet
 from app.wallet.proof import models as proof
 from app.wallet.settlement import models as settlement
+from app.wallet.webhooks import models as webhooks
 
 __all__ = [
     "holds",
@@ -22,6 +23,7 @@ __all__ = [
     "reader",
     "settlement",
     "wallet",
+    "webhooks",
 ]
 
 metadata = Base.metadata

@@ -80,6 +80,8 @@ EXAMPLES = {
     "client_id": "example_app",
     "code": "not_found",
     "day": "2026-11-23",
+    "delivery_id": UUID(int=1),
+    "endpoint_id": UUID(int=1),
     "filename": "kumiai.css",
     "grant_id": UUID(int=1),
     "link": "none",
