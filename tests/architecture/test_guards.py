@@ -79,6 +79,7 @@ def test_rooms_stay_small() -> None:
 EXAMPLES = {
     "client_id": "example_app",
     "code": "not_found",
+    "code_id": UUID(int=1),
     "day": "2026-11-23",
     "delivery_id": UUID(int=1),
     "endpoint_id": UUID(int=1),
