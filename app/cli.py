@@ -23,6 +23,8 @@ _COMMANDS = {
     "client": "app.office.client_commands:client",
     "webhook": "app.office.webhook_commands:webhook",
     "oauth": "app.oauth.purge_command:oauth",
+    "shop": "app.office.shop_commands:shop",
+    "settlement": "app.office.settlement_commands:settlement",
     "doctor": "app.doctor.command:doctor",
     "keys": "app.oauth.key_commands:keys",
     "till": "app.reader.agent.commands:till",

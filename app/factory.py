@@ -22,6 +22,7 @@ from app.wallet import api as wallet_api
 from app.wallet.codes import api as codes_api
 from app.wallet.proof import api as proof_api
 from app.wallet.proof import pages as proof_pages
+from app.wallet.settlement import api as settlement_api
 from app.wallet.spend_control import GrantControls
 from app.wallet.webhooks import api as webhooks_api
 from app.web import arguments, csrf, formats, headers, locale, protection, request_id, tls
@@ -69,6 +70,7 @@ def create_app(settings: Settings) -> Flask:
         reader_api.blueprint,
         till_codes_api.blueprint,
         proof_api.blueprint,
+        settlement_api.blueprint,
         webhooks_api.blueprint,
     )
     return app

@@ -8,6 +8,7 @@ from app.reader import models as reader
 from app.wallet import hold_models as holds
 from app.wallet import models as wallet
 from app.wallet.proof import models as proof
+from app.wallet.settlement import models as settlement
 from app.wallet.webhooks import models as webhooks
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "outbox",
     "proof",
     "reader",
+    "settlement",
     "wallet",
     "webhooks",
 ]

@@ -12,15 +12,17 @@ from typing import Any, Protocol
 from uuid import UUID
 
 import click
+import psycopg
 from flask import Flask
 
 from app.db import transaction
 from app.factory import create_app
 from app.member import service
-from app.messaging.worker import Deliver, Worker, mail_and_sms
+from app.messaging.worker import Deliver, Tidy, Worker, mail_and_sms
 from app.oauth import backchannel, purge
 from app.settings import Settings
 from app.wallet.proof.sealer import Sealer
+from app.wallet.settlement import closing
 from app.wallet.webhooks import purge as webhooks_purge
 from app.wallet.webhooks.sender import Sender
 
@@ -51,14 +53,26 @@ def reset_codes(app: Flask) -> Deliver:
 def worker_for_clients(app: Flask, settings: Settings) -> Worker:
     """Tells clients of sign-outs, in the server's own application: it signs with the server's keys.
 
-    It also deletes old rows of the authorization server and of webhooks now and then: mail does not wait for that.
+    It also deletes old rows of the authorization server and of webhooks now and then, and posts settlements that a
+    process left undone: mail does not wait for that.
     """
 
     def deliver(message_id: UUID, said: dict[str, Any]) -> None:
         with app.app_context():
             backchannel.deliver(message_id, said, settings=settings)
 
-    return Worker(settings, deliver={"logout": deliver}, tidy=(purge.tidy, webhooks_purge.tidy))
+    tidy = (purge.tidy, webhooks_purge.tidy, finish_settlements(app))
+    return Worker(settings, deliver={"logout": deliver}, tidy=tidy)
+
+
+def finish_settlements(app: Flask) -> Tidy:
+    """Posts what a process left between a settlement's row and the ledger when it died."""
+
+    def tidy(_: psycopg.Connection[Any]) -> None:
+        with app.app_context():
+            closing.finish_all()
+
+    return tidy
 
 
 @click.command()

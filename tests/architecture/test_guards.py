@@ -89,6 +89,7 @@ EXAMPLES = {
     "money": "meal",
     "permission": "balance",
     "request_id": "example-1",
+    "settlement_id": UUID(int=1),
     "transaction_id": UUID(int=1),
 }
 """A value for each argument that stands in an address."""
