@@ -41,8 +41,8 @@ def keep_to_one_processor(*, claimed_as: str = "kumiai-processor") -> None:
     said by sockets in Linux's abstract namespace, which end with their process however it ends; when all are taken,
     and on other systems, nothing happens.
 
-    On its processor a thread that wakes does not interrupt the one that woke it (SCHED_BATCH, sched(7)), which holds Python's
-    lock, so the woken one could do nothing but go back to sleep. Half the switches are gone, a tenth of all the work.
+    On its processor a thread that wakes does not interrupt the one that woke it (SCHED_BATCH, sched(7)): that one
+    holds Python's lock, so the other could only go back to sleep. Half the switches are gone, a tenth of all the work.
     """
     if sys.platform != "linux":
         return
