@@ -5,8 +5,9 @@ from app.db import Base
 from app.member import models as member
 from app.oauth import models as oauth
 from app.reader import models as reader
+from app.wallet import hold_models as holds
 from app.wallet import models as wallet
 
-__all__ = ["issuer", "limits", "member", "metadata", "oauth", "outbox", "reader", "wallet"]
+__all__ = ["holds", "issuer", "limits", "member", "metadata", "oauth", "outbox", "reader", "wallet"]
 
 metadata = Base.metadata

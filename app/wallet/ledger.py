@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app import db
@@ -28,6 +28,15 @@ def post(posting: Posting) -> Outcome:
     """
     assert not db.in_transaction(), "end the transaction before posting"
     return _poster(db.database_url()).post(posting)
+
+
+def post_many(postings: Sequence[Posting]) -> list[Outcome]:
+    """Post many and wait for all their answers, which come in their order. As `post`, each by itself.
+
+    Raises as `post` does where one of them could not be answered: send all again with the same names.
+    """
+    assert not db.in_transaction(), "end the transaction before posting"
+    return _poster(db.database_url()).post_many(postings)
 
 
 def params_hash(params: Mapping[str, Any]) -> bytes:

@@ -1,6 +1,7 @@
 """Step one of a batch: what it touches, locked in one order and read, as the `Books` that `decide` looks at.
 
-Takings and books are locked here only for a refund, which is judged by them; else when the batch is written.
+The order: originals of refunds, holds, one-time codes, spend controls, quotas, wallets, accounts. Takings and books are
+locked here only where a posting is judged by them, such as a refund; else when the batch is written.
 """
 
 from __future__ import annotations
@@ -9,145 +10,176 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-import psycopg
-
 from app.wallet import statements as sql
-from app.wallet.books import AccountState, Books, Control, Original, PastRequest, PastTransfer, WalletState
+from app.wallet.books import (
+    AccountState,
+    Books,
+    CodeState,
+    Control,
+    HoldState,
+    Original,
+    PastRequest,
+    PastTransfer,
+    WalletState,
+)
 from app.wallet.documents import document
-from app.wallet.postings import Accepted, Charge, Payment, Posting, Refund, Refused
+from app.wallet.keys import Keys, keys_of, monies_of, shops_of
+from app.wallet.law.lots import missing_lots
+from app.wallet.postings import Accepted, Capture, Part, Posting, Refund, Refused, Release
+from app.wallet.rulebook import Connection, Rulebook
 
-Connection = psycopg.Connection[tuple[Any, ...]]
-
-
-class Monies:
-    """The issuer's monies by id and by code.
-
-    They are never renamed or removed, so a process may remember them; what it does not know may be new, and is
-    looked for once more.
-    """
-
-    def __init__(self, connection: Connection, issuer_id: UUID) -> None:
-        self._connection = connection
-        self._issuer_id = issuer_id
-        self._codes: dict[int, str] = {}
-        self._ids: dict[str, int] = {}
-
-    def code_of(self, money_id: int) -> str:
-        """The code of the money of a row that refers to it."""
-        if money_id not in self._codes:
-            self._read()
-        return self._codes[money_id]
-
-    def id_of(self, code: str) -> int:
-        """The id of a money. One that nobody opened has the id 0, by which no row is found."""
-        if code not in self._ids:
-            self._read()
-        return self._ids.get(code, 0)
-
-    def _read(self) -> None:
-        rows = self._connection.execute(sql.MONIES, {"issuer": self._issuer_id}).fetchall()
-        self._codes = dict(rows)
-        self._ids = {code: money_id for money_id, code in rows}
+__all__ = ["Connection", "Reader"]
 
 
 class Reader:
     """What one batch touches, locked and read."""
 
-    def __init__(self, connection: Connection, *, issuer_id: UUID, time_zone: str, monies: Monies) -> None:
+    def __init__(self, connection: Connection, *, issuer_id: UUID, time_zone: str, rulebook: Rulebook) -> None:
         self.connection = connection
         self.issuer_id = issuer_id
         self.time_zone = time_zone
-        self.monies = monies
+        self.rulebook = rulebook
 
     def read(self, postings: Sequence[Posting]) -> Books:
-        refunds = [p.transaction_id for p in postings if isinstance(p, Refund)]
-        originals, past_transfers, refunded = self._originals(refunds) if refunds else ([], [], [])
-        parameters = self._keys(postings, originals)
-        controls, wallets, accounts, lots, shops, requests, [[today]] = self._rows(
-            parameters,
+        """Raises RulesChanged where the rules have changed since they were read: begin again."""
+        originals = self._originals([p.transaction_id for p in postings if isinstance(p, Refund)])
+        holds, lot_monies = self._holds([p.hold_id for p in postings if isinstance(p, Capture | Release)])
+        self.rulebook.need(
+            monies=monies_of(postings)
+            | {original.money for original in originals.values()}
+            | {past.money for original in originals.values() for past in original.transfers},
+            shops=shops_of(postings, originals.values(), holds.values()),
+        )
+        rules = self.rulebook.rules
+        keys = keys_of(postings, rules=rules, originals=originals, holds=holds, lot_monies=lot_monies)
+        books = self._books(keys, postings)
+        books.originals, books.holds = originals, holds
+        if lots := missing_lots(books, postings):
+            self._make_lots(books, lots)
+        return books
+
+    def _books(self, keys: Keys, postings: Sequence[Posting]) -> Books:
+        wanted = document({"member_id": str(m), "money_id": self.rulebook.id_of(i)} for m, i in keys.wallets)
+        names = {(p.requester, p.request_id) for p in postings}
+        rare = {
+            **({sql.LOCK_CODES: "codes"} if keys.codes else {}),
+            **({sql.LOCK_QUOTAS: "quotas"} if keys.periods else {}),
+            **({sql.LOCK_ACCOUNTS: "accounts"} if keys.judged else {}),
+        }
+        before, after = [s for s in rare if s == sql.LOCK_CODES], [s for s in rare if s != sql.LOCK_CODES]
+        statements = (
+            *before,
             sql.LOCK_CONTROLS,
             sql.LOCK_WALLETS,
-            sql.LOCK_ACCOUNTS if refunds else sql.ACCOUNTS,  # a refund may not take more than the shop still has
+            *after,
             sql.LOTS,
-            sql.SHOPS,
             sql.REQUESTS,
             sql.TODAY,
         )
-        books = Books(today=today, shops=dict(shops))
-        by_id = self._accounts(books, accounts)
-        self._wallets(books, wallets, lots, by_id)
-        for row in controls:
-            books.controls[row[0]] = _control(row)
-        for row in requests:
-            books.requests[row[0], row[1]] = self._past_request(row)
-        for row in originals:
-            books.originals[row[0]] = self._original(row, past_transfers, dict(refunded), by_id)
+        parameters = {
+            "issuer": self.issuer_id,
+            "zone": self.time_zone,
+            "controls": list(keys.controls),
+            "wallets": wanted,
+            "accounts": list(keys.accounts),
+            "codes": list(keys.codes),
+            "periods": list(keys.periods),
+            "requests": document({"requester": r, "request_id": i} for r, i in names),
+        }
+        rows = dict(zip(statements, self._rows(parameters, *statements), strict=True))
+        [(today, version)] = rows[sql.TODAY]
+        self.rulebook.check(version)
+        books = Books(today=today, rules=self.rulebook.rules)
+        books.controls = {row[0]: _control(row) for row in rows[sql.LOCK_CONTROLS]}
+        books.codes = {row[0]: CodeState(id=row[0], status=row[1]) for row in rows.get(sql.LOCK_CODES, ())}
+        books.quotas = dict(rows.get(sql.LOCK_QUOTAS, ()))
+        for account_id, money_id, posted_yen, floor_yen in rows.get(sql.LOCK_ACCOUNTS, ()):
+            books.accounts[account_id] = AccountState(account_id, money_id, posted_yen, floor_yen=floor_yen)
+        self._wallets(books, rows[sql.LOCK_WALLETS], rows[sql.LOTS])
+        books.requests = {(row[0], row[1]): self._past_request(row) for row in rows[sql.REQUESTS]}
         return books
-
-    def _originals(self, refunds: list[UUID]) -> list[list[Any]]:
-        return self._rows({"originals": refunds}, sql.LOCK_ORIGINALS, sql.ORIGINAL_TRANSFERS, sql.REFUNDED)
 
     def _rows(self, parameters: Mapping[str, Any], *statements: str) -> list[list[Any]]:
         """Send all statements, then wait once for all their rows."""
         cursors = [self.connection.execute(statement, parameters, prepare=True) for statement in statements]
         return [cursor.fetchall() for cursor in cursors]
 
-    def _keys(self, postings: Sequence[Posting], originals: list[Any]) -> dict[str, Any]:
-        """The keys of what is to be locked, each once."""
-        controls: set[UUID] = set()
-        wallets: set[tuple[UUID, int]] = set()
-        takings: set[tuple[UUID, int]] = set()
-        books: set[tuple[str, int]] = set()
-        for posting in postings:
-            match posting:
-                case Payment():
-                    money_id = self.monies.id_of(posting.money)
-                    controls.update(posting.controls)
-                    wallets.add((posting.member_id, money_id))
-                    takings.add((posting.shop_id, money_id))
-                case Charge():
-                    money_id = self.monies.id_of(posting.money)
-                    wallets.add((posting.member_id, money_id))
-                    books.add((posting.book, money_id))
-        for _, _, member_id, money_id, shop_id, _ in originals:
-            wallets.add((member_id, money_id))
-            if shop_id:
-                takings.add((shop_id, money_id))
+    def _originals(self, ids: list[UUID]) -> dict[UUID, Original]:
+        if not ids:
+            return {}
+        rows, transfers, refunded = self._rows(
+            {"originals": ids}, sql.LOCK_ORIGINALS, sql.ORIGINAL_TRANSFERS, sql.REFUNDED
+        )
+        refunded_yen = dict(refunded)
+        past: dict[UUID, list[PastTransfer]] = {}
+        for of, debit_id, credit_id, money_id, amount_yen, debit_outside, credit_outside in transfers:
+            outside = tuple(i for i, is_out in ((debit_id, debit_outside), (credit_id, credit_outside)) if is_out)
+            money = self.rulebook.code_of(money_id)
+            past.setdefault(of, []).append(PastTransfer(debit_id, credit_id, money, amount_yen, outside))
         return {
-            "issuer": self.issuer_id,
-            "zone": self.time_zone,
-            "controls": list(controls),
-            "wallets": document({"member_id": str(m), "money_id": i} for m, i in wallets),
-            "takings": document({"shop_id": str(s), "money_id": i} for s, i in takings),
-            "books": document({"book": b, "money_id": i} for b, i in books),
-            "shops": [shop_id for shop_id, _ in takings],
-            "requests": document(
-                {"requester": r, "request_id": i} for r, i in {(p.requester, p.request_id) for p in postings}
-            ),
+            row[0]: Original(
+                kind=row[1],
+                member_id=row[2],
+                money=self.rulebook.code_of(row[3]),
+                shop_id=row[4],
+                amount_yen=row[5],
+                refunded_yen=refunded_yen.get(row[0], 0),
+                transfers=tuple(past.get(row[0], ())) if row[1] in ("payment", "capture") else (),
+            )
+            for row in rows
         }
 
-    def _accounts(self, books: Books, rows: list[Any]) -> dict[int, AccountState]:
-        by_id = {}
-        for account_id, money_id, posted_yen, shop_id, book in rows:
-            account = AccountState(id=account_id, money_id=money_id, posted_yen=posted_yen)
-            by_id[account_id] = account
-            money = self.monies.code_of(money_id)
-            if shop_id:
-                books.takings[shop_id, money] = account
-            else:
-                books.books[book, money] = account
-        return by_id
-
-    def _wallets(self, books: Books, wallets: list[Any], lots: list[Any], by_id: dict[int, AccountState]) -> None:
-        lots_of: dict[UUID, list[AccountState]] = {}
-        for wallet_id, account_id, money_id, posted_yen in lots:
-            lot = AccountState(id=account_id, money_id=money_id, posted_yen=posted_yen)
-            by_id[account_id] = lot
-            lots_of.setdefault(wallet_id, []).append(lot)
-        for wallet_id, member_id, money_id, status, total_yen in wallets:
-            books.wallets[member_id, self.monies.code_of(money_id)] = WalletState(
-                id=wallet_id, status=status, total_yen=total_yen, lots=tuple(lots_of.get(wallet_id, ()))
+    def _holds(self, ids: list[UUID]) -> tuple[dict[UUID, HoldState], dict[int, str]]:
+        """The holds, and the money of each lot they set aside."""
+        if not ids:
+            return {}, {}
+        parameters = {"holds": ids, "zone": self.time_zone}
+        rows, part_rows = self._rows(parameters, sql.LOCK_HOLDS, sql.HOLD_PARTS)
+        parts: dict[UUID, list[tuple[int, int]]] = {}
+        monies: dict[int, str] = {}
+        for hold_id, account_id, amount_yen, money_id in part_rows:
+            parts.setdefault(hold_id, []).append((account_id, amount_yen))
+            monies[account_id] = self.rulebook.code_of(money_id)
+        holds = {
+            hold_id: HoldState(
+                id=hold_id,
+                member_id=member_id,
+                money=self.rulebook.code_of(money_id),
+                shop_id=shop_id,
+                requester=requester,
+                controls=tuple(controls),
+                amount_yen=amount_yen,
+                state=state,
+                is_over=is_over,
+                held_on=held_on,
+                parts=tuple(parts[hold_id]),
             )
+            for hold_id, member_id, money_id, shop_id, requester, controls, amount_yen, state, is_over, held_on in rows
+        }
+        return holds, monies
+
+    def _wallets(self, books: Books, wallets: list[Any], lots: list[Any]) -> None:
+        by_id: dict[UUID, WalletState] = {}
+        for wallet_id, member_id, money_id, *rest in wallets:
+            money = self.rulebook.code_of(money_id)
+            by_id[wallet_id] = books.wallets[member_id, money] = WalletState(wallet_id, member_id, money, *rest)
+        for wallet_id, account_id, money_id, posted_yen, pending_yen, expires_on in lots:
+            wallet = by_id[wallet_id]
+            lot = AccountState(account_id, money_id, posted_yen, pending_yen, expires_on)
+            wallet.lots.append(lot)
+            books.lots[account_id] = wallet, lot
+
+    def _make_lots(self, books: Books, wanted: set[tuple[UUID, str, Any]]) -> None:
+        """Make lots that are not there, under their wallets' locks, and put each in its place by date."""
+        wallets = {wallet.id: wallet for wallet in books.wallets.values()}
+        rows = document({"wallet_id": str(w), "expires_on": d.isoformat()} for w, _, d in sorted(wanted, key=str))
+        parameters = {"issuer": self.issuer_id, "lots": rows}
+        for wallet_id, account_id, money_id, expires_on in self._rows(parameters, sql.NEW_LOTS)[0]:
+            wallet = wallets[wallet_id]
+            lot = AccountState(account_id, money_id, 0, 0, expires_on)
+            wallet.lots.append(lot)
+            wallet.lots.sort(key=lambda one: (one.expires_on is None, one.expires_on))
+            books.lots[account_id] = wallet, lot
 
     def _past_request(self, row: Any) -> PastRequest:
         _, _, params_hash, refusal, answer, transaction_id, position, kind, amount_yen, money_id, *rest = row
@@ -163,30 +195,15 @@ class Reader:
                 position=position,
                 kind=kind,
                 amount_yen=amount_yen,
-                money=self.monies.code_of(money_id),
+                money=self.rulebook.code_of(money_id),
                 member_id=member_id,
                 shop_id=shop_id,
                 created_at=created_at,
                 balance_yen=answer["balance_yen"],
+                parts=tuple(Part(*part) for part in answer.get("parts", ())),
+                points_yen=answer.get("points_yen", 0),
+                points_missing_yen=answer.get("points_missing_yen", 0),
                 hit=True,
-            ),
-        )
-
-    def _original(
-        self, row: Any, past_transfers: list[Any], refunded: dict[UUID, int], by_id: dict[int, AccountState]
-    ) -> Original:
-        transaction_id, kind, member_id, money_id, shop_id, amount_yen = row
-        return Original(
-            kind=kind,
-            member_id=member_id,
-            money=self.monies.code_of(money_id),
-            shop_id=shop_id,
-            amount_yen=amount_yen,
-            refunded_yen=refunded.get(transaction_id, 0),
-            transfers=tuple(
-                PastTransfer(debit=by_id[debit], credit=by_id[credit], amount_yen=part_yen)
-                for of, debit, credit, part_yen in past_transfers
-                if of == transaction_id and kind == "payment"
             ),
         )
 

@@ -1,7 +1,9 @@
-"""Rows of the ledger: monies, shops, wallets, accounts, transactions, transfers, requests, spend controls.
+"""Rows of the ledger: monies, shops, wallets, accounts, transactions, transfers, requests, spend controls, holds.
 
 `transaction`, `transfer` and `request` are immutable: triggers (migration 0004) refuse UPDATE, DELETE and TRUNCATE.
-Sums on `account` and `wallet` change only through the poster, and only so that each batch adds up to zero.
+Sums on `account` and `wallet` change only through the poster, and only so that each batch adds up to zero. What the
+office sets (`money`, `shop`, `shop_money`, `move_rule`) is known to posters by `ledger_rules.version`, which triggers
+raise at each change (migration 0007).
 """
 
 from __future__ import annotations
@@ -28,7 +30,21 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.db import Base
 from app.ids import new_id
 
-KINDS = ("charge", "payment", "move", "refund", "expiry", "adjustment", "hold", "capture", "release", "close")
+KINDS = (
+    "charge",
+    "payment",
+    "move",
+    "refund",
+    "expiry",
+    "adjustment",
+    "hold",
+    "capture",
+    "release",
+    "close",
+    "settlement",
+)
+LIMITS = ("max_per_payment_yen", "max_per_day_yen", "max_per_month_yen")
+"""The limits of a money, a wallet and a spend control, from the narrowest to the widest."""
 
 
 class Money(Base):
@@ -39,6 +55,20 @@ class Money(Base):
         UniqueConstraint("issuer_id", "code"),
         CheckConstraint("code ~ '^[a-z][a-z0-9_]{1,31}$'", name="code_form"),
         CheckConstraint("backing IN ('paid', 'free')", name="backing"),
+        CheckConstraint("expiry IN ('never', 'fixed_date', 'after_charge')", name="expiry"),
+        CheckConstraint("(expiry = 'fixed_date') = (expires_month_day IS NOT NULL)", name="fixed_date"),
+        CheckConstraint("expires_month_day ~ '^(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$'", name="month_day_form"),
+        CheckConstraint("(expiry = 'after_charge') = (expiry_months IS NOT NULL)", name="after_charge"),
+        CheckConstraint("expiry_months BETWEEN 1 AND 120", name="expiry_months"),
+        CheckConstraint("expiry_min_days BETWEEN 0 AND 366", name="expiry_min_days"),
+        CheckConstraint("refund_grace_days BETWEEN 1 AND 3660", name="refund_grace_days"),
+        CheckConstraint("ceiling_yen > 0", name="ceiling_positive"),
+        CheckConstraint("max_per_payment_yen > 0", name="max_per_payment_positive"),
+        CheckConstraint("max_per_day_yen > 0", name="max_per_day_positive"),
+        CheckConstraint("max_per_month_yen > 0", name="max_per_month_positive"),
+        CheckConstraint("points_rate_bp BETWEEN 0 AND 10000", name="points_rate"),
+        CheckConstraint("points_rounding IN ('down', 'nearest', 'up')", name="points_rounding"),
+        CheckConstraint("points_money_id IS NULL OR backing = 'paid'", name="only_paid_earns"),
     )
 
     id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
@@ -48,6 +78,25 @@ class Money(Base):
     name_en: Mapped[str]
     backing: Mapped[str]
     position: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0", comment="order on pages")
+    groups: Mapped[list[str] | None] = mapped_column(comment="product groups it may buy; null: any")
+    expiry: Mapped[str] = mapped_column(default="never", server_default="never")
+    expires_month_day: Mapped[str | None] = mapped_column(comment="fixed_date: MM-DD, the last day value is good")
+    expiry_min_days: Mapped[int] = mapped_column(
+        SmallInteger, default=0, server_default="0", comment="fixed_date: nearer than this, the next year's date counts"
+    )
+    expiry_months: Mapped[int | None] = mapped_column(SmallInteger, comment="after_charge: from the last charge")
+    refund_grace_days: Mapped[int] = mapped_column(
+        SmallInteger, default=30, server_default="30", comment="how long what is refunded into an expired lot is good"
+    )
+    ceiling_yen: Mapped[int | None] = mapped_column(BigInteger, comment="the most one wallet may hold")
+    max_per_payment_yen: Mapped[int | None] = mapped_column(BigInteger, comment="of one wallet; null: no limit")
+    max_per_day_yen: Mapped[int | None] = mapped_column(BigInteger)
+    max_per_month_yen: Mapped[int | None] = mapped_column(BigInteger)
+    points_money_id: Mapped[int | None] = mapped_column(ForeignKey("money.id"), comment="the free money it earns")
+    points_rate_bp: Mapped[int] = mapped_column(
+        Integer, default=0, server_default="0", comment="points for what is paid, in hundredths of a percent"
+    )
+    points_rounding: Mapped[str] = mapped_column(default="down", server_default="down")
 
 
 class Shop(Base):
@@ -68,6 +117,47 @@ class Shop(Base):
     status: Mapped[str] = mapped_column(default="open", server_default="open")
 
 
+class ShopMoney(Base):
+    """That a shop accepts a money (an account for its takings goes with it), and how."""
+
+    __tablename__ = "shop_money"
+    __table_args__ = (CheckConstraint("points_rate_bp BETWEEN 0 AND 10000", name="points_rate"),)
+
+    shop_id: Mapped[UUID] = mapped_column(ForeignKey("shop.id"), primary_key=True)
+    money_id: Mapped[int] = mapped_column(ForeignKey("money.id"), primary_key=True)
+    accepted: Mapped[bool] = mapped_column(default=True, server_default="true")
+    falls_to: Mapped[list[str]] = mapped_column(
+        default=list, server_default="{}", comment="codes of the monies that pay what this one cannot, in order"
+    )
+    points_rate_bp: Mapped[int | None] = mapped_column(Integer, comment="instead of the money's own")
+
+
+class MoveRule(Base):
+    """That members may move value of one money into another (マネー移動). A trigger keeps paid and free apart."""
+
+    __tablename__ = "move_rule"
+    __table_args__ = (
+        CheckConstraint("from_money_id <> to_money_id", name="two_monies"),
+        CheckConstraint("step_yen > 0 AND min_yen > 0 AND max_yen >= min_yen", name="amounts"),
+    )
+
+    from_money_id: Mapped[int] = mapped_column(ForeignKey("money.id"), primary_key=True)
+    to_money_id: Mapped[int] = mapped_column(ForeignKey("money.id"), primary_key=True)
+    min_yen: Mapped[int] = mapped_column(BigInteger, default=1, server_default="1")
+    max_yen: Mapped[int] = mapped_column(BigInteger, default=1_000_000, server_default="1000000")
+    step_yen: Mapped[int] = mapped_column(BigInteger, default=1, server_default="1")
+
+
+class LedgerRules(Base):
+    """The version of what the office has set. Posters keep the rules they read and look at this in every batch."""
+
+    __tablename__ = "ledger_rules"
+    __table_args__ = (CheckConstraint("the_only_one", name="the_only_one"),)
+
+    the_only_one: Mapped[bool] = mapped_column(primary_key=True, default=True, server_default="true")
+    version: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+
+
 class Wallet(Base):
     """A wallet (ウォレット): one member's holding of one money. The poster locks this row; its lots follow it."""
 
@@ -77,6 +167,14 @@ class Wallet(Base):
         UniqueConstraint("id", "money_id"),
         CheckConstraint("status IN ('active', 'suspended', 'closed')", name="status"),
         CheckConstraint("total_yen >= 0", name="total_not_negative"),
+        CheckConstraint("pending_yen >= 0 AND pending_yen <= total_yen", name="pending_is_there"),
+        CheckConstraint("reserved_yen >= 0", name="reserved_not_negative"),
+        CheckConstraint("status <> 'closed' OR total_yen = 0", name="closed_is_empty"),
+        CheckConstraint("max_per_payment_yen > 0", name="max_per_payment_positive"),
+        CheckConstraint("max_per_day_yen > 0", name="max_per_day_positive"),
+        CheckConstraint("max_per_month_yen > 0", name="max_per_month_positive"),
+        CheckConstraint("spent_day_yen >= 0 AND spent_month_yen >= spent_day_yen", name="month_holds_day"),
+        Index("ix_wallet_expires_on", "expires_on", postgresql_where=text("expires_on IS NOT NULL")),
         {"postgresql_with": {"fillfactor": 50}},
     )
 
@@ -86,6 +184,17 @@ class Wallet(Base):
     money_id: Mapped[int] = mapped_column(ForeignKey("money.id"))
     status: Mapped[str] = mapped_column(default="active", server_default="active")
     total_yen: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0", comment="sum of its lots")
+    pending_yen: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0", comment="of it, held")
+    reserved_yen: Mapped[int] = mapped_column(
+        BigInteger, default=0, server_default="0", comment="headroom kept for charges that are on their way"
+    )
+    expires_on: Mapped[date | None] = mapped_column(comment="of the undated lot, of months after the last charge")
+    max_per_payment_yen: Mapped[int | None] = mapped_column(BigInteger, comment="below the money's own; null: that one")
+    max_per_day_yen: Mapped[int | None] = mapped_column(BigInteger)
+    max_per_month_yen: Mapped[int | None] = mapped_column(BigInteger)
+    spent_on: Mapped[date | None] = mapped_column(comment="the day its sums are of, in the issuer's time zone")
+    spent_day_yen: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    spent_month_yen: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
 
 
 class Account(Base):
@@ -102,7 +211,10 @@ class Account(Base):
             name="one_owner",
         ),
         CheckConstraint("kind = 'lot' OR expires_on IS NULL", name="only_lots_expire"),
-        CheckConstraint("kind = 'book' OR posted_yen >= 0", name="floor"),
+        CheckConstraint("kind = 'book' OR posted_yen - pending_yen >= floor_yen", name="floor"),
+        CheckConstraint("pending_yen = 0 OR (kind = 'lot' AND pending_yen > 0)", name="only_lots_are_held"),
+        CheckConstraint("floor_yen = 0 OR (kind = 'takings' AND floor_yen < 0)", name="only_takings_go_below"),
+        Index("ix_account_expires_on", "expires_on", postgresql_where=text("expires_on IS NOT NULL")),
         Index(
             "uq_account_lot",
             "wallet_id",
@@ -139,6 +251,9 @@ class Account(Base):
     book: Mapped[str | None] = mapped_column(comment="issued_by_cash, issued_by_card, …; negative: value issued")
     posted_yen: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     pending_yen: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0", comment="held, not yet taken")
+    floor_yen: Mapped[int] = mapped_column(
+        BigInteger, default=0, server_default="0", comment="how far refunds may take a shop's takings below zero"
+    )
     version: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0", comment="transfers applied")
 
 
@@ -165,9 +280,10 @@ class Transaction(Base):
     __table_args__ = (
         UniqueConstraint("issuer_id", "position"),
         CheckConstraint(f"kind IN {KINDS}", name="kind"),
-        CheckConstraint("amount_yen > 0", name="amount_positive"),
+        CheckConstraint("amount_yen > 0 OR (kind = 'close' AND amount_yen = 0)", name="amount_positive"),
         CheckConstraint("position > 0", name="position_positive"),
         CheckConstraint("(kind = 'refund') = (reverses IS NOT NULL)", name="refund_reverses"),
+        CheckConstraint("(kind IN ('capture', 'release')) = (hold_id IS NOT NULL)", name="ends_a_hold"),
         Index("ix_transaction_member", "member_id", text("position DESC")),
         Index("ix_transaction_reverses", "reverses", postgresql_where=text("reverses IS NOT NULL")),
     )
@@ -189,6 +305,7 @@ class Transaction(Base):
     # `metadata` is taken by SQLAlchemy's declarative base
     extra: Mapped[dict[str, Any]] = mapped_column("metadata", server_default=text("'{}'"))
     reverses: Mapped[UUID | None] = mapped_column(ForeignKey("transaction.id"))
+    hold_id: Mapped[UUID | None] = mapped_column(ForeignKey("transaction.id"), comment="the hold it captures or ends")
     taken_at: Mapped[datetime | None] = mapped_column(comment="the terminal's own time; never instead of created_at")
     created_at: Mapped[datetime] = mapped_column(comment="never before an earlier position's")
 
@@ -257,6 +374,7 @@ class SpendControl(Base):
         CheckConstraint("max_per_day_yen > 0", name="max_per_day_positive"),
         CheckConstraint("max_per_month_yen > 0", name="max_per_month_positive"),
         CheckConstraint("spent_day_yen >= 0 AND spent_month_yen >= spent_day_yen", name="month_holds_day"),
+        CheckConstraint("given_back_yen >= 0", name="given_back_not_negative"),
         {"postgresql_with": {"fillfactor": 50}},
     )
 
@@ -273,3 +391,6 @@ class SpendControl(Base):
     spent_on: Mapped[date | None] = mapped_column(comment="the day its sums are of, in the issuer's time zone")
     spent_day_yen: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     spent_month_yen: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    given_back_yen: Mapped[int] = mapped_column(
+        BigInteger, default=0, server_default="0", comment="all that ended holds gave back of its sums, ever"
+    )

@@ -16,6 +16,7 @@ import random
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from uuid import UUID
 
 import psycopg
@@ -25,8 +26,8 @@ from app.ids import new_id
 from app.settings import Settings
 from app.wallet.batch import post_batch
 from app.wallet.errors import OutcomeUnknown, RequestInProgress, TemporarilyUnavailable
-from app.wallet.locking import Connection, Monies
 from app.wallet.postings import Outcome, Posting
+from app.wallet.rulebook import Connection, Rulebook, RulesChanged
 from app.wallet.statements import CONNECTION_OPTIONS
 
 log = logging.getLogger(__name__)
@@ -35,12 +36,16 @@ MAX_BATCH = 128
 PATIENCE_S = 5.0
 """How long a request waits for its answer before it is told to ask again."""
 
+PATIENCE_MANY_S = 30.0
+"""How long a request of many postings waits."""
+
 _ATTEMPTS = 5
 
 _TRANSIENT = (
     psycopg.errors.DeadlockDetected,
     psycopg.errors.SerializationFailure,
     psycopg.errors.UniqueViolation,  # another poster wrote the same request first: the next try finds its row
+    RulesChanged,
 )
 
 
@@ -92,7 +97,7 @@ class Poster:
         self._counting = threading.Lock()
         self._connection: Connection | None = None
         self._issuer_id: UUID | None = None
-        self._monies: Monies | None = None
+        self._rulebook: Rulebook | None = None
         self._thread = threading.Thread(target=self._run, name="poster", daemon=True)
         self._thread.start()
 
@@ -102,9 +107,34 @@ class Poster:
         Raises TemporarilyUnavailable (this sending was withdrawn, and no other of its name is under way here),
         RequestInProgress (another one is) or OutcomeUnknown (this one still is): ask again with the same name.
         """
+        return self._outcome(self._send(posting), patience_s=patience_s)
+
+    def post_many(self, postings: Sequence[Posting], *, patience_s: float = PATIENCE_MANY_S) -> list[Outcome]:
+        """Post all of them, in order, and wait for every answer, at most `patience_s` seconds in all.
+
+        Raises what the first unanswered one would: send all again with the same names; what was decided is answered
+        from its row.
+        """
+        deadline_s = time.monotonic() + patience_s
+        sent = [self._send(posting) for posting in postings]
+        outcomes: list[Outcome] = []
+        failure: Exception | None = None
+        for waiting in sent:
+            try:
+                outcomes.append(self._outcome(waiting, patience_s=max(0, deadline_s - time.monotonic())))
+            except Exception as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
+        return outcomes
+
+    def _send(self, posting: Posting) -> _Waiting:
         waiting = _Waiting(posting)
         self._count(waiting, 1)
         self._queue.put(waiting)
+        return waiting
+
+    def _outcome(self, waiting: _Waiting, *, patience_s: float) -> Outcome:
         if not waiting.wait(patience_s):
             if waiting.take():
                 self._count(waiting, -1)
@@ -186,6 +216,11 @@ class Poster:
                 if len(batch) > 1:
                     raise
                 raise TemporarilyUnavailable from error
+            except psycopg.errors.CheckViolation:
+                # A rule or the day may have changed between the decision and the write. Once more, then one by one.
+                self._rollback()
+                if attempt > 1:
+                    raise
             except _TRANSIENT:
                 self._rollback()
             except psycopg.OperationalError as error:
@@ -201,10 +236,10 @@ class Poster:
     def _once(self, batch: list[_Waiting]) -> list[Outcome]:
         connection = self._connect()
         assert self._issuer_id is not None
-        assert self._monies is not None
+        assert self._rulebook is not None
         postings = [(waiting.transaction_id, waiting.posting) for waiting in batch]
         return post_batch(
-            connection, issuer_id=self._issuer_id, time_zone=self._time_zone, monies=self._monies, batch=postings
+            connection, issuer_id=self._issuer_id, time_zone=self._time_zone, rulebook=self._rulebook, batch=postings
         )
 
     def _connect(self) -> Connection:
@@ -217,7 +252,7 @@ class Poster:
                 connection.close()
                 raise TemporarilyUnavailable
             self._issuer_id = row[0]
-            self._monies = Monies(connection, row[0])
+            self._rulebook = Rulebook(connection, row[0])
             self._connection = connection
         return self._connection
 

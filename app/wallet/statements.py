@@ -15,7 +15,31 @@ CONNECTION_OPTIONS = (
     " -c synchronous_commit=on -c TimeZone=UTC"
 )
 
-MONIES = "SELECT id, code FROM money WHERE issuer_id = %(issuer)s"
+# --- the rules, read when they are needed and kept by their version ---
+
+RULES_VERSION = "SELECT version FROM ledger_rules"
+
+MONEY_CODES = "SELECT id, code FROM money WHERE id = ANY(%(ids)s)"
+
+MONIES = """
+SELECT id, code, backing, position, groups, expiry, expires_month_day, expiry_min_days, expiry_months,
+       refund_grace_days, ceiling_yen, max_per_payment_yen, max_per_day_yen, max_per_month_yen, points_money_id,
+       points_rate_bp, points_rounding
+  FROM money
+ WHERE issuer_id = %(issuer)s AND (code = ANY(%(codes)s) OR id = ANY(%(ids)s::int[]))
+"""
+
+BOOKS = "SELECT money_id, book, id FROM account WHERE book IS NOT NULL AND money_id = ANY(%(monies)s)"
+
+MOVES = "SELECT from_money_id, to_money_id, min_yen, max_yen, step_yen FROM move_rule"
+
+SHOPS = """
+SELECT s.id, s.status, sm.money_id, a.id, sm.accepted, sm.falls_to, sm.points_rate_bp
+  FROM shop s
+  LEFT JOIN shop_money sm ON sm.shop_id = s.id
+  LEFT JOIN account a ON a.shop_id = s.id AND a.money_id = sm.money_id
+ WHERE s.id = ANY(%(shops)s)
+"""
 
 # --- lock, each kind in the order of its key; a later kind never waits while an earlier one is unlocked ---
 
@@ -28,10 +52,13 @@ SELECT id, kind, member_id, money_id, shop_id, amount_yen
 """
 
 ORIGINAL_TRANSFERS = """
-SELECT transaction_id, debit_account_id, credit_account_id, amount_yen
-  FROM transfer
- WHERE transaction_id = ANY(%(originals)s::uuid[])
- ORDER BY transaction_id, line
+SELECT t.transaction_id, t.debit_account_id, t.credit_account_id, t.money_id, t.amount_yen,
+       debit.wallet_id IS NULL, credit.wallet_id IS NULL
+  FROM transfer t
+  JOIN account debit ON debit.id = t.debit_account_id
+  JOIN account credit ON credit.id = t.credit_account_id
+ WHERE t.transaction_id = ANY(%(originals)s::uuid[])
+ ORDER BY t.transaction_id, t.line
 """
 
 REFUNDED = """
@@ -50,8 +77,44 @@ SELECT id, kind, status, max_per_payment_yen, max_per_day_yen, max_per_month_yen
    FOR NO KEY UPDATE
 """
 
+LOCK_HOLDS = """
+SELECT h.id, h.member_id, t.money_id, h.shop_id, h.requester, h.controls, h.amount_yen, h.state,
+       h.expires_at <= clock_timestamp(), (h.created_at AT TIME ZONE %(zone)s)::date
+  FROM hold h
+  JOIN transaction t ON t.id = h.id
+ WHERE h.id = ANY(%(holds)s::uuid[])
+ ORDER BY h.id
+   FOR NO KEY UPDATE OF h
+"""
+
+HOLD_PARTS = """
+SELECT p.hold_id, p.account_id, p.amount_yen, a.money_id
+  FROM hold_part p
+  JOIN account a ON a.id = p.account_id
+ WHERE p.hold_id = ANY(%(holds)s::uuid[])
+ ORDER BY p.hold_id, p.line
+"""
+
+LOCK_CODES = """
+SELECT id, CASE WHEN used_by IS NOT NULL THEN 'used' WHEN cancelled_at IS NOT NULL THEN 'cancelled'
+                WHEN expires_at <= clock_timestamp() THEN 'expired' ELSE 'open' END
+  FROM one_time_code
+ WHERE id = ANY(%(codes)s::uuid[])
+ ORDER BY id
+   FOR NO KEY UPDATE
+"""
+
+LOCK_QUOTAS = """
+SELECT begins_on, quota_yen - paid_out_yen
+  FROM payout_period
+ WHERE issuer_id = %(issuer)s AND begins_on = ANY(%(periods)s::date[])
+ ORDER BY begins_on
+   FOR NO KEY UPDATE
+"""
+
 LOCK_WALLETS = """
-SELECT w.id, w.member_id, w.money_id, w.status, w.total_yen
+SELECT w.id, w.member_id, w.money_id, w.status, w.total_yen, w.pending_yen, w.reserved_yen, w.expires_on,
+       w.max_per_payment_yen, w.max_per_day_yen, w.max_per_month_yen, w.spent_on, w.spent_day_yen, w.spent_month_yen
   FROM json_to_recordset(%(wallets)s::json) AS k(member_id uuid, money_id int)
   JOIN wallet w USING (member_id, money_id)
  ORDER BY w.id
@@ -60,35 +123,17 @@ SELECT w.id, w.member_id, w.money_id, w.status, w.total_yen
 
 # All of a batch's takings and books are locked by one statement in one order, here or at the write, never in part.
 LOCK_ACCOUNTS = """
-SELECT a.id, a.money_id, a.posted_yen, a.shop_id, a.book
-  FROM account a
- WHERE a.id = ANY(ARRAY(
-        SELECT t.id
-          FROM json_to_recordset(%(takings)s::json) AS k(shop_id uuid, money_id int)
-          JOIN account t USING (shop_id, money_id)
-        UNION ALL
-        SELECT b.id
-          FROM json_to_recordset(%(books)s::json) AS k(book text, money_id int)
-          JOIN account b ON b.issuer_id = %(issuer)s AND b.book = k.book AND b.money_id = k.money_id
-       ))
- ORDER BY a.id
+SELECT id, money_id, posted_yen, floor_yen
+  FROM account
+ WHERE id = ANY(%(accounts)s::bigint[])
+ ORDER BY id
    FOR NO KEY UPDATE
 """
 
 # --- read, in new statements: what another poster committed while we waited for the locks is seen ---
 
-ACCOUNTS = """
-SELECT t.id, t.money_id, NULL::bigint, t.shop_id, NULL::text
-  FROM json_to_recordset(%(takings)s::json) AS k(shop_id uuid, money_id int)
-  JOIN account t USING (shop_id, money_id)
-UNION ALL
-SELECT b.id, b.money_id, NULL::bigint, NULL::uuid, b.book
-  FROM json_to_recordset(%(books)s::json) AS k(book text, money_id int)
-  JOIN account b ON b.issuer_id = %(issuer)s AND b.book = k.book AND b.money_id = k.money_id
-"""
-
 LOTS = """
-SELECT a.wallet_id, a.id, a.money_id, a.posted_yen
+SELECT a.wallet_id, a.id, a.money_id, a.posted_yen, a.pending_yen, a.expires_on
   FROM json_to_recordset(%(wallets)s::json) AS k(member_id uuid, money_id int)
   JOIN wallet w USING (member_id, money_id)
   JOIN account a ON a.wallet_id = w.id
@@ -97,12 +142,10 @@ SELECT a.wallet_id, a.id, a.money_id, a.posted_yen
 
 # The database's clock, since web processes do not agree on a midnight; and never before what has been written.
 TODAY = """
-SELECT (greatest(clock_timestamp(), created_at) AT TIME ZONE %(zone)s)::date
-  FROM issuer_head
+SELECT (greatest(clock_timestamp(), created_at) AT TIME ZONE %(zone)s)::date, version
+  FROM issuer_head CROSS JOIN ledger_rules
  WHERE issuer_id = %(issuer)s
 """
-
-SHOPS = "SELECT id, status FROM shop WHERE id = ANY(%(shops)s::uuid[])"
 
 REQUESTS = """
 SELECT r.requester, r.request_id, r.params_hash, r.refusal, r.answer,
@@ -110,6 +153,14 @@ SELECT r.requester, r.request_id, r.params_hash, r.refusal, r.answer,
   FROM json_to_recordset(%(requests)s::json) AS k(requester text, request_id text)
   JOIN request r USING (requester, request_id)
   LEFT JOIN transaction t ON t.id = r.transaction_id
+"""
+
+NEW_LOTS = """
+INSERT INTO account (issuer_id, money_id, kind, wallet_id, expires_on)
+SELECT %(issuer)s, w.money_id, 'lot', w.id, k.expires_on
+  FROM json_to_recordset(%(lots)s::json) AS k(wallet_id uuid, expires_on date)
+  JOIN wallet w ON w.id = k.wallet_id
+RETURNING wallet_id, id, money_id, expires_on
 """
 
 # --- write: what is locked only now, then one statement in which every table has its own part ---
@@ -128,23 +179,25 @@ WITH head AS (
     RETURNING issuer_id, position - %(count)s AS before, created_at
 ), changed_account AS (
     UPDATE account a
-       SET posted_yen = a.posted_yen + r.change_yen, version = a.version + r.transfers
-      FROM json_to_recordset(%(accounts)s::json) AS r(id bigint, change_yen bigint, transfers bigint, late boolean)
+       SET posted_yen = a.posted_yen + r.change_yen, pending_yen = a.pending_yen + coalesce(r.pending_yen, 0),
+           version = a.version + r.transfers
+      FROM json_to_recordset(%(accounts)s::json) AS r(
+           id bigint, change_yen bigint, pending_yen bigint, transfers bigint, late boolean)
      WHERE a.id = r.id
     RETURNING a.id, a.posted_yen - r.change_yen AS before_yen, r.late
 ), late AS MATERIALIZED (
     SELECT id, before_yen FROM changed_account WHERE late
 ), new_transaction AS (
     INSERT INTO transaction (id, issuer_id, position, kind, requester, request_id, member_id, money_id, shop_id,
-                             amount_yen, grant_id, terminal_id, card_id, description, metadata, reverses, taken_at,
-                             created_at)
+                             amount_yen, grant_id, terminal_id, card_id, description, metadata, reverses, hold_id,
+                             taken_at, created_at)
     SELECT r.id, head.issuer_id, head.before + r.n, r.kind, r.requester, r.request_id, r.member_id, r.money_id,
            r.shop_id, r.amount_yen, r.grant_id, r.terminal_id, r.card_id, coalesce(r.description, ''),
-           coalesce(r.metadata, '{}'), r.reverses, r.taken_at, head.created_at
+           coalesce(r.metadata, '{}'), r.reverses, r.hold_id, r.taken_at, head.created_at
       FROM json_to_recordset(%(transactions)s::json) AS r(
            n int, id uuid, kind text, requester text, request_id text, member_id uuid, money_id int, shop_id uuid,
            amount_yen bigint, grant_id uuid, terminal_id uuid, card_id uuid, description text, metadata jsonb,
-           reverses uuid, taken_at timestamptz), head
+           reverses uuid, hold_id uuid, taken_at timestamptz), head
 ), new_transfer AS (
     INSERT INTO transfer (transaction_id, line, position, money_id, debit_account_id, credit_account_id, amount_yen,
                           debit_after_yen, credit_after_yen)
@@ -157,20 +210,35 @@ WITH head AS (
       CROSS JOIN head
       LEFT JOIN late debit ON debit.id = r.debit_account_id
       LEFT JOIN late credit ON credit.id = r.credit_account_id
-), changed_wallet AS (
-    UPDATE wallet w
-       SET total_yen = r.total_yen
-      FROM json_to_recordset(%(totals)s::json) AS r(id uuid, total_yen bigint)
-     WHERE w.id = r.id
 ), day AS (
     SELECT d AS this, date_trunc('month', d::timestamp)::date AS month_begin
       FROM (SELECT (created_at AT TIME ZONE %(zone)s)::date AS d FROM head) AS head
+), changed_wallet AS (
+    UPDATE wallet w
+       SET total_yen = w.total_yen + r.change_yen,
+           pending_yen = w.pending_yen + coalesce(r.pending_yen, 0),
+           reserved_yen = w.reserved_yen + coalesce(r.reserved_yen, 0),
+           expires_on = coalesce(r.expires_on, w.expires_on),
+           status = coalesce(r.status, w.status),
+           spent_on = CASE WHEN r.day_yen IS NULL THEN w.spent_on ELSE day.this END,
+           spent_day_yen = CASE WHEN r.day_yen IS NULL THEN w.spent_day_yen ELSE greatest(0,
+               r.day_yen + CASE WHEN w.spent_on = day.this THEN w.spent_day_yen ELSE 0 END) END,
+           spent_month_yen = CASE WHEN r.day_yen IS NULL THEN w.spent_month_yen ELSE greatest(0,
+               r.month_yen + CASE WHEN w.spent_on >= day.month_begin THEN w.spent_month_yen ELSE 0 END) END
+      FROM json_to_recordset(%(wallets)s::json) AS r(
+           id uuid, change_yen bigint, pending_yen bigint, reserved_yen bigint, day_yen bigint, month_yen bigint,
+           expires_on date, status text) CROSS JOIN day
+     WHERE w.id = r.id
 ), changed_control AS (
     UPDATE spend_control c
        SET spent_on = day.this,
-           spent_day_yen = r.added_yen + CASE WHEN c.spent_on = day.this THEN c.spent_day_yen ELSE 0 END,
-           spent_month_yen = r.added_yen + CASE WHEN c.spent_on >= day.month_begin THEN c.spent_month_yen ELSE 0 END
-      FROM json_to_recordset(%(spent)s::json) AS r(id uuid, added_yen bigint) CROSS JOIN day
+           spent_day_yen = greatest(0,
+               r.day_yen + CASE WHEN c.spent_on = day.this THEN c.spent_day_yen ELSE 0 END),
+           spent_month_yen = greatest(0,
+               r.month_yen + CASE WHEN c.spent_on >= day.month_begin THEN c.spent_month_yen ELSE 0 END),
+           given_back_yen = c.given_back_yen + coalesce(r.given_back_yen, 0)
+      FROM json_to_recordset(%(controls)s::json) AS r(
+           id uuid, day_yen bigint, month_yen bigint, given_back_yen bigint) CROSS JOIN day
      WHERE c.id = r.id
 ), new_request AS (
     INSERT INTO request (requester, request_id, issuer_id, member_id, params_hash, transaction_id, refusal, answer)
@@ -188,4 +256,39 @@ INSERT INTO request (requester, request_id, issuer_id, member_id, params_hash, r
 SELECT r.requester, r.request_id, %(issuer)s, r.member_id, decode(r.params_hash, 'hex'), r.refusal, r.answer
   FROM json_to_recordset(%(requests)s::json) AS r(
        requester text, request_id text, member_id uuid, params_hash text, refusal text, answer jsonb)
+"""
+
+# --- write, after the transactions, what only some batches have ---
+
+WRITE_HOLDS = """
+WITH new_hold AS (
+    INSERT INTO hold (id, issuer_id, member_id, shop_id, requester, controls, amount_yen, created_at, expires_at)
+    SELECT t.id, t.issuer_id, t.member_id, t.shop_id, t.requester, r.controls, t.amount_yen, t.created_at, r.expires_at
+      FROM json_to_recordset(%(holds)s::json) AS r(id uuid, controls uuid[], expires_at timestamptz)
+      JOIN transaction t ON t.id = r.id
+)
+INSERT INTO hold_part (hold_id, line, account_id, amount_yen)
+SELECT r.hold_id, r.line, r.account_id, r.amount_yen
+  FROM json_to_recordset(%(parts)s::json) AS r(hold_id uuid, line smallint, account_id bigint, amount_yen bigint)
+"""
+
+END_HOLDS = """
+UPDATE hold h
+   SET state = r.state, captured_yen = r.captured_yen, ended_by = r.ended_by
+  FROM json_to_recordset(%(ended)s::json) AS r(id uuid, state text, captured_yen bigint, ended_by uuid)
+ WHERE h.id = r.id
+"""
+
+USE_CODES = """
+UPDATE one_time_code c
+   SET used_by = r.used_by
+  FROM json_to_recordset(%(codes)s::json) AS r(id uuid, used_by uuid)
+ WHERE c.id = r.id
+"""
+
+PAY_OUT = """
+UPDATE payout_period p
+   SET paid_out_yen = p.paid_out_yen + r.yen
+  FROM json_to_recordset(%(paid_out)s::json) AS r(begins_on date, yen bigint)
+ WHERE p.issuer_id = %(issuer)s AND p.begins_on = r.begins_on
 """

@@ -48,17 +48,57 @@ _CHECKS = {
         SELECT 'wallet ' || w.id || ': ' || w.total_yen || ', lots ' || coalesce(sum(a.posted_yen), 0)
           FROM wallet w LEFT JOIN account a ON a.wallet_id = w.id
          GROUP BY w.id HAVING w.total_yen <> coalesce(sum(a.posted_yen), 0) LIMIT 1""",
+    "held value is not what open holds set aside": """
+        WITH held AS (
+            SELECT p.account_id, sum(p.amount_yen) AS yen
+              FROM hold h JOIN hold_part p ON p.hold_id = h.id WHERE h.state = 'held' GROUP BY p.account_id
+        )
+        SELECT 'account ' || a.id || ': ' || a.pending_yen || ', holds say ' || coalesce(held.yen, 0)
+          FROM account a LEFT JOIN held ON held.account_id = a.id
+         WHERE a.pending_yen <> coalesce(held.yen, 0) ORDER BY a.id LIMIT 1""",
+    "a wallet's held value is not that of its lots": """
+        SELECT 'wallet ' || w.id || ': ' || w.pending_yen || ', lots ' || coalesce(sum(a.pending_yen), 0)
+          FROM wallet w LEFT JOIN account a ON a.wallet_id = w.id
+         GROUP BY w.id HAVING w.pending_yen <> coalesce(sum(a.pending_yen), 0) LIMIT 1""",
+    "a hold's parts do not add up to it": """
+        SELECT 'hold ' || h.id || ': ' || h.amount_yen || ', parts ' || coalesce(sum(p.amount_yen), 0)
+          FROM hold h LEFT JOIN hold_part p ON p.hold_id = h.id
+         GROUP BY h.id HAVING h.amount_yen <> coalesce(sum(p.amount_yen), 0) LIMIT 1""",
     "a transaction's amount is not what its transfers move": """
-        SELECT 'transaction ' || t.id || ': ' || t.amount_yen || ', transfers ' || coalesce(sum(f.amount_yen), 0)
-          FROM transaction t LEFT JOIN transfer f ON f.transaction_id = t.id AND f.position = t.position
-         GROUP BY t.id HAVING t.amount_yen <> coalesce(sum(f.amount_yen), 0) LIMIT 1""",
-    "a transaction names another money, member or shop than its accounts": """
+        WITH side AS (
+            SELECT f.transaction_id, f.position, f.amount_yen, debit.kind AS debit, credit.kind AS credit
+              FROM transfer f
+              JOIN account debit ON debit.id = f.debit_account_id
+              JOIN account credit ON credit.id = f.credit_account_id
+        ), moved AS (
+            SELECT t.id, t.kind, t.amount_yen,
+                   coalesce(sum(s.amount_yen), 0) AS yen,
+                   coalesce(sum(s.amount_yen) FILTER (WHERE s.credit = 'takings'), 0) AS paid_yen,
+                   coalesce(sum(s.amount_yen) FILTER (WHERE s.debit = 'takings'), 0) AS given_back_yen,
+                   coalesce(sum(s.amount_yen) FILTER (WHERE s.debit = 'lot'), 0) AS out_yen,
+                   coalesce(sum(s.amount_yen) FILTER (WHERE s.credit = 'lot'), 0) AS in_yen
+              FROM transaction t LEFT JOIN side s ON s.transaction_id = t.id AND s.position = t.position
+             GROUP BY t.id
+        )
+        SELECT 'transaction ' || id || ' (' || kind || '): ' || amount_yen || ', transfers ' || yen
+          FROM moved
+         WHERE CASE kind
+                 WHEN 'payment' THEN amount_yen <> paid_yen
+                 WHEN 'capture' THEN amount_yen <> paid_yen
+                 WHEN 'refund' THEN amount_yen <> given_back_yen
+                 WHEN 'settlement' THEN amount_yen <> given_back_yen
+                 WHEN 'move' THEN (amount_yen, amount_yen) <> (out_yen, in_yen)
+                 WHEN 'hold' THEN yen <> 0
+                 WHEN 'release' THEN yen <> 0
+                 ELSE amount_yen <> yen
+               END LIMIT 1""",
+    "a transaction names another member or shop than its accounts": """
         SELECT 'transaction ' || t.id
           FROM transaction t
           JOIN transfer f ON f.transaction_id = t.id
           JOIN account a ON a.id IN (f.debit_account_id, f.credit_account_id)
           LEFT JOIN wallet w ON w.id = a.wallet_id
-         WHERE a.money_id <> t.money_id OR a.issuer_id <> t.issuer_id
+         WHERE a.issuer_id <> t.issuer_id
             OR (a.shop_id IS NOT NULL AND a.shop_id IS DISTINCT FROM t.shop_id)
             OR (w.id IS NOT NULL AND w.member_id IS DISTINCT FROM t.member_id) LIMIT 1""",
     "positions have a gap, or the head is not at their end": """
@@ -80,17 +120,60 @@ _CHECKS = {
         SELECT 'transaction ' || o.id || ': paid ' || o.amount_yen || ', refunded ' || sum(r.amount_yen)
           FROM transaction r JOIN transaction o ON o.id = r.reverses
          GROUP BY o.id HAVING sum(r.amount_yen) > o.amount_yen LIMIT 1""",
+    "a wallet's sums of this day and month are not what was paid out of it": """
+        WITH day AS (
+            SELECT (greatest(clock_timestamp(), max(created_at)) AT TIME ZONE %(zone)s)::date AS this FROM issuer_head
+        ), month AS (
+            SELECT date_trunc('month', this::timestamp)::date AS begin FROM day
+        ), counted AS (
+            SELECT debit.wallet_id, f.amount_yen, t.created_at
+              FROM transaction t
+              JOIN transfer f ON f.transaction_id = t.id
+              JOIN account debit ON debit.id = f.debit_account_id
+             WHERE t.kind = 'payment' AND debit.wallet_id IS NOT NULL
+            UNION ALL
+            SELECT a.wallet_id, p.amount_yen, h.created_at
+              FROM hold h JOIN hold_part p ON p.hold_id = h.id JOIN account a ON a.id = p.account_id
+             WHERE h.state = 'held'
+            UNION ALL
+            SELECT debit.wallet_id, f.amount_yen, h.created_at
+              FROM hold h
+              JOIN transfer f ON f.transaction_id = h.ended_by
+              JOIN account debit ON debit.id = f.debit_account_id
+             WHERE h.state = 'captured' AND debit.wallet_id IS NOT NULL
+        ), paid AS (
+            SELECT wallet_id, sum(amount_yen) AS month_yen,
+                   coalesce(sum(amount_yen) FILTER (WHERE created_at >= this::timestamp AT TIME ZONE %(zone)s), 0)
+                       AS day_yen
+              FROM counted, day, month
+             WHERE created_at >= begin::timestamp AT TIME ZONE %(zone)s
+             GROUP BY wallet_id
+        ), said AS (
+            SELECT id, CASE WHEN spent_on = this THEN spent_day_yen ELSE 0 END AS day_yen,
+                   CASE WHEN spent_on >= begin THEN spent_month_yen ELSE 0 END AS month_yen
+              FROM wallet, day, month
+        )
+        SELECT 'wallet ' || s.id || ': ' || s.day_yen || ' and ' || s.month_yen || ', payments say '
+               || coalesce(p.day_yen, 0) || ' and ' || coalesce(p.month_yen, 0)
+          FROM said s LEFT JOIN paid p ON p.wallet_id = s.id
+         WHERE (s.day_yen, s.month_yen) <> (coalesce(p.day_yen, 0), coalesce(p.month_yen, 0))
+         ORDER BY s.id LIMIT 1""",
     "a grant's sums of this day and month are not what was paid under it": """
         WITH day AS (
             SELECT (greatest(clock_timestamp(), max(created_at)) AT TIME ZONE %(zone)s)::date AS this FROM issuer_head
         ), month AS (
             SELECT date_trunc('month', this::timestamp)::date AS begin FROM day
+        ), counted AS (
+            SELECT grant_id, amount_yen, created_at FROM transaction WHERE kind = 'payment' AND grant_id IS NOT NULL
+            UNION ALL
+            SELECT t.grant_id, CASE h.state WHEN 'held' THEN h.amount_yen ELSE h.captured_yen END, t.created_at
+              FROM hold h JOIN transaction t ON t.id = h.id WHERE t.grant_id IS NOT NULL
         ), paid AS (
             SELECT grant_id, sum(amount_yen) AS month_yen,
                    coalesce(sum(amount_yen) FILTER (WHERE created_at >= this::timestamp AT TIME ZONE %(zone)s), 0)
                        AS day_yen
-              FROM transaction, day, month
-             WHERE kind = 'payment' AND grant_id IS NOT NULL AND created_at >= begin::timestamp AT TIME ZONE %(zone)s
+              FROM counted, day, month
+             WHERE created_at >= begin::timestamp AT TIME ZONE %(zone)s
              GROUP BY grant_id
         ), said AS (
             SELECT id, CASE WHEN spent_on = this THEN spent_day_yen ELSE 0 END AS day_yen,

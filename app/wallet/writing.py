@@ -1,4 +1,7 @@
-"""Step three of a batch: what was decided, written with one statement, without waiting for anything in between."""
+"""Step three of a batch: what was decided, written with one statement, without waiting for anything in between.
+
+Holds, one-time codes and quotas, which few batches have, are written by statements of their own after it.
+"""
 
 from __future__ import annotations
 
@@ -10,28 +13,27 @@ from uuid import UUID
 import psycopg
 
 from app.wallet import statements as sql
-from app.wallet.books import AccountChange, Decision, NewTransaction
+from app.wallet.books import AccountChange, ControlChange, Decision, NewTransaction, WalletChange
+from app.wallet.decide import is_dry_run
 from app.wallet.documents import document
-from app.wallet.postings import Charge, Declined, Payment, Posting, Refund, Refused
+from app.wallet.postings import Posting, Refused
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+Batch = Sequence[tuple[UUID, Posting]]
 
 
 def write(
-    connection: psycopg.Connection[tuple[Any, ...]],
-    *,
-    issuer_id: UUID,
-    time_zone: str,
-    batch: Sequence[tuple[UUID, Posting]],
-    decision: Decision,
+    connection: Connection, *, issuer_id: UUID, time_zone: str, batch: Batch, decision: Decision
 ) -> psycopg.Cursor[tuple[Any, ...]] | None:
     """Send what was decided. Returns the cursor of the positions taken; None where nothing moved."""
-    moved = [ruling for ruling in decision.rulings if isinstance(ruling, NewTransaction)]
+    moved = [ruling for ruling in decision.rulings if isinstance(ruling, NewTransaction) and not ruling.dry_run]
     requests = _request_rows(batch, decision)
     if not moved:
         if requests:
             refused = {"issuer": issuer_id, "requests": document(requests)}
             connection.execute(sql.WRITE_REFUSALS, refused, prepare=True)
         return None
-    late = sorted(change.account.id for change in decision.accounts if change.account.posted_yen is None)
+    late = sorted(change.account.id for change in decision.accounts.values() if change.account.posted_yen is None)
     if late:
         connection.execute(sql.LOCK_ACCOUNTS_TO_WRITE, {"late": late}, prepare=True)
     parameters = {
@@ -40,12 +42,32 @@ def write(
         "count": len(moved),
         "transactions": document(_transaction_row(n, new) for n, new in enumerate(moved, 1)),
         "transfers": document(_transfer_rows(moved)),
-        "accounts": document(_account_row(change) for change in decision.accounts),
-        "totals": document({"id": str(i), "total_yen": yen} for i, yen in decision.wallets.items()),
-        "spent": document({"id": str(i), "added_yen": yen} for i, yen in decision.spent.items()),
+        "accounts": document(map(_account_row, decision.accounts.values())),
+        "wallets": document(map(_wallet_row, decision.wallets.values())),
+        "controls": document(_control_row(key, change) for key, change in decision.controls.items()),
         "requests": document(requests),
     }
-    return connection.execute(sql.WRITE, parameters, prepare=True)
+    head = connection.execute(sql.WRITE, parameters, prepare=True)
+    _write_what_few_have(connection, issuer_id=issuer_id, moved=moved, decision=decision)
+    return head
+
+
+def _write_what_few_have(
+    connection: Connection, *, issuer_id: UUID, moved: list[NewTransaction], decision: Decision
+) -> None:
+    if placed := [new for new in moved if new.hold is not None]:
+        connection.execute(sql.WRITE_HOLDS, _hold_rows(placed), prepare=True)
+    if ended := [_ended_row(new) for new in moved if new.ended_hold is not None]:
+        connection.execute(sql.END_HOLDS, {"ended": document(ended)}, prepare=True)
+    if decision.codes:
+        used = document({"id": str(code), "used_by": str(by)} for code, by in decision.codes.items())
+        connection.execute(sql.USE_CODES, {"codes": used}, prepare=True)
+    if decision.paid_out:
+        paid = document({"begins_on": day.isoformat(), "yen": yen} for day, yen in decision.paid_out.items())
+        connection.execute(sql.PAY_OUT, {"issuer": issuer_id, "paid_out": paid}, prepare=True)
+
+
+_IDS = ("grant_id", "terminal_id", "card_id", "hold_id")
 
 
 def _transaction_row(n: int, new: NewTransaction) -> dict[str, Any]:
@@ -56,35 +78,61 @@ def _transaction_row(n: int, new: NewTransaction) -> dict[str, Any]:
         "kind": new.kind,
         "requester": posting.requester,
         "request_id": posting.request_id,
-        "member_id": str(new.member_id),
         "money_id": new.money_id,
         "amount_yen": new.amount_yen,
     }
+    if new.member_id:
+        row["member_id"] = str(new.member_id)
     if new.shop_id:
         row["shop_id"] = str(new.shop_id)
     if new.reverses:
         row["reverses"] = str(new.reverses)
-    if isinstance(posting, Payment):
-        for name in ("grant_id", "terminal_id", "card_id"):
-            value = getattr(posting, name)
-            if value:
-                row[name] = str(value)
-        if posting.metadata:
-            row["metadata"] = posting.metadata
-        if posting.taken_at:
-            row["taken_at"] = posting.taken_at.astimezone(UTC).isoformat()
-    if isinstance(posting, Payment | Refund | Charge) and posting.description:
-        row["description"] = posting.description
+    for name in _IDS:
+        if value := getattr(posting, name, None):
+            row[name] = str(value)
+    if metadata := getattr(posting, "metadata", None):
+        row["metadata"] = metadata
+    if getattr(posting, "agreed_before", False):
+        row["metadata"] = {**row.get("metadata", {}), "agreed_before": True}
+    if taken_at := getattr(posting, "taken_at", None):
+        row["taken_at"] = taken_at.astimezone(UTC).isoformat()
+    if description := getattr(posting, "description", ""):
+        row["description"] = description
     return row
 
 
 def _account_row(change: AccountChange) -> dict[str, Any]:
-    return {
+    row = {
         "id": change.account.id,
         "change_yen": change.change_yen,
         "transfers": change.transfers,
         "late": change.account.posted_yen is None,
     }
+    if change.pending_yen:
+        row["pending_yen"] = change.pending_yen
+    return row
+
+
+def _wallet_row(change: WalletChange) -> dict[str, Any]:
+    row: dict[str, Any] = {"id": str(change.wallet.id), "change_yen": change.change_yen}
+    if change.pending_yen:
+        row["pending_yen"] = change.pending_yen
+    if change.reserved_yen:
+        row["reserved_yen"] = change.reserved_yen
+    if change.day_yen or change.month_yen:
+        row |= {"day_yen": change.day_yen, "month_yen": change.month_yen}
+    if change.expires_on:
+        row["expires_on"] = change.expires_on.isoformat()
+    if change.closes:
+        row["status"] = "closed"
+    return row
+
+
+def _control_row(control_id: UUID, change: ControlChange) -> dict[str, Any]:
+    row = {"id": str(control_id), "day_yen": change.day_yen, "month_yen": change.month_yen}
+    if change.given_back_yen:
+        row["given_back_yen"] = change.given_back_yen
+    return row
 
 
 def _transfer_rows(moved: list[NewTransaction]) -> Iterator[dict[str, Any]]:
@@ -103,19 +151,55 @@ def _transfer_rows(moved: list[NewTransaction]) -> Iterator[dict[str, Any]]:
             }
 
 
-def _request_rows(batch: Sequence[tuple[UUID, Posting]], decision: Decision) -> list[dict[str, Any]]:
+def _hold_rows(placed: list[NewTransaction]) -> dict[str, str]:
+    holds, parts = [], []
+    for new in placed:
+        assert new.hold is not None
+        holds.append(
+            {
+                "id": str(new.id),
+                "controls": [str(control) for control in new.hold.posting.controls],
+                "expires_at": new.hold.posting.expires_at.astimezone(UTC).isoformat(),
+            }
+        )
+        for line, (account_id, amount_yen) in enumerate(new.hold.parts, 1):
+            parts.append({"hold_id": str(new.id), "line": line, "account_id": account_id, "amount_yen": amount_yen})
+    return {"holds": document(holds), "parts": document(parts)}
+
+
+def _ended_row(new: NewTransaction) -> dict[str, Any]:
+    ended = new.ended_hold
+    assert ended is not None
+    return {"id": str(ended.id), "state": ended.state, "captured_yen": ended.captured_yen, "ended_by": str(new.id)}
+
+
+def _request_rows(batch: Batch, decision: Decision) -> list[dict[str, Any]]:
     """One row per request answered for the first time, refusals included; a name in conflict keeps its first row."""
     rows = []
     for (_, posting), ruling in zip(batch, decision.rulings, strict=True):
+        if is_dry_run(posting):
+            continue
         row = {
             "requester": posting.requester,
             "request_id": posting.request_id,
             "params_hash": posting.params_hash.hex(),
         }
-        if isinstance(posting, Payment | Charge | Declined) and posting.member_id:
-            row["member_id"] = str(posting.member_id)
+        if member_id := getattr(posting, "member_id", None):
+            row["member_id"] = str(member_id)
         if isinstance(ruling, NewTransaction):
-            rows.append({**row, "transaction_id": str(ruling.id), "answer": {"balance_yen": ruling.balance_yen}})
+            rows.append({**row, "transaction_id": str(ruling.id), "answer": _answer(ruling)})
         elif isinstance(ruling, Refused) and not ruling.hit and ruling.code != "request_id_conflict":
             rows.append({**row, "refusal": ruling.code, "answer": {"detail": dict(ruling.detail)}})
     return rows
+
+
+def _answer(new: NewTransaction) -> dict[str, Any]:
+    """What the outcome says beyond the transaction's own row. The parts of a plain payment follow from it."""
+    answer: dict[str, Any] = {"balance_yen": new.balance_yen}
+    if len(new.parts) > 1 or any(part.money != new.money for part in new.parts):
+        answer["parts"] = [[part.money, part.amount_yen, part.balance_yen] for part in new.parts]
+    if new.points_yen:
+        answer["points_yen"] = new.points_yen
+    if new.points_missing_yen:
+        answer["points_missing_yen"] = new.points_missing_yen
+    return answer

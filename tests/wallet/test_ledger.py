@@ -120,9 +120,11 @@ def test_what_does_not_exist_is_refused_by_name() -> None:
     assert _code(ledger.post(refund(uuid4()))) == "not_refundable"
 
 
-@pytest.mark.parametrize(("status", "code"), [("suspended", "wallet_suspended"), ("closed", "wallet_closed")])
-def test_a_wallet_that_is_not_active_pays_nothing(status: str, code: str) -> None:
-    holder = factories.holder(balance_yen=100)
+@pytest.mark.parametrize(
+    ("status", "balance_yen", "code"), [("suspended", 100, "wallet_suspended"), ("closed", 0, "wallet_closed")]
+)
+def test_a_wallet_that_is_not_active_pays_nothing(status: str, balance_yen: int, code: str) -> None:
+    holder = factories.holder(balance_yen=balance_yen)
     with transaction() as session:
         session.execute(
             text("UPDATE wallet SET status = :status WHERE member_id = :member"),

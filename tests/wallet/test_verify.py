@@ -30,7 +30,7 @@ DAMAGE = {
     ),
     "a wallet's total is not the sum of its lots": "UPDATE wallet SET total_yen = total_yen + 1",
     "a transaction's amount is not what its transfers move": "UPDATE transaction SET amount_yen = amount_yen + 1",
-    "a transaction names another money, member or shop than its accounts": (
+    "a transaction names another member or shop than its accounts": (
         "UPDATE transaction SET shop_id = gen_random_uuid() WHERE kind = 'payment'"
     ),
     "positions have a gap, or the head is not at their end": "UPDATE issuer_head SET position = position + 1",
