@@ -51,7 +51,10 @@ class Base(DeclarativeBase):
     registry = registry(metadata=_METADATA, type_annotation_map=_TYPES)  # Flask-SQLAlchemy wants it in a registry
 
 
-PLANS_BY_KEY = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"
+PLANS_BY_KEY = (
+    "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"
+    " -c plan_cache_mode=force_generic_plan"
+)
 """Connection options where every statement finds its rows by key: a plan made while a table was empty would
 otherwise keep its sequential scan for the life of the connection."""
 
