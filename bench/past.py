@@ -67,9 +67,11 @@ _SUMS = (
             UNION ALL SELECT id, (SELECT count(*) FROM past) FROM account WHERE kind = 'takings') AS moved
      WHERE a.id = moved.account_id
     """,
-    """
-    UPDATE wallet w SET total_yen = w.total_yen - moved.yen
-      FROM (SELECT wallet_id, count(*) AS yen FROM past GROUP BY wallet_id) AS moved
+    f"""
+    UPDATE wallet w
+       SET total_yen = w.total_yen - moved.yen, spent_day_yen = moved.yen, spent_month_yen = moved.yen,
+           spent_on = (head.created_at AT TIME ZONE '{Settings.time_zone}')::date
+      FROM (SELECT wallet_id, count(*) AS yen FROM past GROUP BY wallet_id) AS moved, issuer_head head
      WHERE w.id = moved.wallet_id
     """,
     "UPDATE issuer_head SET position = position + (SELECT count(*) FROM past)",
