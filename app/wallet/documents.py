@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
+from uuid import UUID
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
 
@@ -16,3 +17,8 @@ def document(rows: Iterable[Mapping[str, Any]]) -> str:
     time.
     """
     return _ENCODER.encode(list(rows))
+
+
+def id_array(ids: Iterable[UUID]) -> str:
+    """Ids as an array literal for `::uuid[]`, which takes psycopg ten times as long to write out of a list."""
+    return f"{{{','.join([one.hex for one in ids])}}}"

@@ -22,7 +22,7 @@ from app.wallet.books import (
     PastTransfer,
     WalletState,
 )
-from app.wallet.documents import document
+from app.wallet.documents import document, id_array
 from app.wallet.keys import Keys, keys_of, monies_of, shops_of
 from app.wallet.law.lots import missing_lots
 from app.wallet.postings import Accepted, Capture, Part, Posting, Refund, Refused, Release
@@ -79,7 +79,7 @@ class Reader:
         parameters = {
             "issuer": self.issuer_id,
             "zone": self.time_zone,
-            "controls": list(keys.controls),
+            "controls": id_array(keys.controls),
             "wallets": wanted,
             "accounts": list(keys.accounts),
             "codes": list(keys.codes),
