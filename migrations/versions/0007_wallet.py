@@ -24,7 +24,7 @@ CHECKS_BEFORE = {
     ("transaction", "kind"): f"kind IN ({_KINDS_BEFORE})",
 }
 CHECKS = {
-    ("account", "floor"): "kind = 'book' OR posted_yen - pending_yen >= floor_yen",
+    ("account", "floor"): "kind <> 'lot' OR posted_yen >= pending_yen",
     ("account", "only_lots_are_held"): "pending_yen = 0 OR (kind = 'lot' AND pending_yen > 0)",
     ("account", "only_takings_go_below"): "floor_yen = 0 OR (kind = 'takings' AND floor_yen < 0)",
     ("money", "expiry"): "expiry IN ('never', 'fixed_date', 'after_charge')",
@@ -134,6 +134,9 @@ BEGIN
                   AND NOT EXISTS (SELECT FROM move_rule m
                                    WHERE m.from_money_id = t.money_id AND m.to_money_id = target.money_id)
                THEN 'a move that no rule allows'
+             -- a settlement may go below: it is about what was, and what was given back since is owed
+             WHEN debit.kind = 'takings' AND t.kind <> 'settlement' AND added.debit_after_yen < debit.floor_yen
+               THEN 'takings below their floor'
            END
       INTO broken
       FROM added
@@ -370,6 +373,13 @@ def upgrade() -> None:
     )
     op.create_index(
         op.f("ix_one_time_code_client_id_created_at"), "one_time_code", ["client_id", "created_at"], unique=False
+    )
+    op.create_index(
+        op.f("ix_one_time_code_grant_id_created_at"),
+        "one_time_code",
+        ["grant_id", "created_at"],
+        unique=False,
+        postgresql_where=sa.text("grant_id IS NOT NULL"),
     )
     op.create_index(op.f("ix_one_time_code_expires_at"), "one_time_code", ["expires_at"], unique=False)
     op.create_table(
@@ -621,6 +631,11 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_stop_event_member_id_created_at"), table_name="stop_event")
     op.drop_table("stop_event")
     op.drop_table("shop_money")
+    op.drop_index(
+        op.f("ix_one_time_code_grant_id_created_at"),
+        table_name="one_time_code",
+        postgresql_where=sa.text("grant_id IS NOT NULL"),
+    )
     op.drop_index(op.f("ix_one_time_code_expires_at"), table_name="one_time_code")
     op.drop_index(op.f("ix_one_time_code_client_id_created_at"), table_name="one_time_code")
     op.drop_table("one_time_code")
