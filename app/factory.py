@@ -27,6 +27,7 @@ from app.wallet.spend_control import GrantControls
 from app.wallet.webhooks import api as webhooks_api
 from app.web import arguments, csrf, formats, headers, locale, protection, request_id, tls
 from app.web.request import PlainRequest
+from app.web.response import Answer
 from app.web.session import PageSessions
 
 MAX_BODY_BYTES = 256 * 1024
@@ -39,6 +40,7 @@ class Server(Flask):
     """Flask, told that no view of ours is a coroutine; asking each function again at every request costs 3 %."""
 
     request_class = PlainRequest
+    response_class = Answer
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         return func
