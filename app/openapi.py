@@ -26,7 +26,10 @@ DESCRIPTION = """\
 The resource API of Kumiai. Every call carries an OAuth 2 access token that a member consented to. Amounts are \
 whole yen. Errors are RFC 9457 problem+json with a stable `code`."""
 
-_DETAILS = ("parameter", "field", "scope", "problem", "tries_left", "max_yen")
+_DETAILS = (
+    *("parameter", "field", "scope", "problem", "tries_left", "max_yen"),
+    *("day", "today", "character", "max", "digits"),
+)
 """What the sentences of errors name in an answer. The page of an error says a word for it."""
 
 pages = Blueprint("docs", __name__)

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -51,6 +52,8 @@ class Settings:
     default_locale: str = "ja"
     time_zone: str = "Asia/Tokyo"
     max_hold_s: int = 7 * 86_400
+    webhook_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Networks that webhooks may be sent to though they are not public: the campus's own."""
 
     @property
     def production(self) -> bool:
@@ -88,6 +91,7 @@ class Settings:
             default_locale=source.get("KUMIAI_DEFAULT_LOCALE", cls.default_locale),
             time_zone=source.get("KUMIAI_TIME_ZONE", cls.time_zone),
             max_hold_s=_seconds(source, "KUMIAI_MAX_HOLD_S", cls.max_hold_s),
+            webhook_networks=_networks(source, "KUMIAI_WEBHOOK_NETWORKS"),
         )
         settings._refuse_what_cannot_work()
         if settings.production:
@@ -157,3 +161,10 @@ def _count(source: Mapping[str, str], name: str) -> int:
     if not re.fullmatch("[0-9]{1,2}", value):
         raise SettingsError(f"{name} must be a whole number, the count of proxies in front of the server")
     return int(value)
+
+
+def _networks(source: Mapping[str, str], name: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    try:
+        return tuple(ip_network(each.strip()) for each in source.get(name, "").split(",") if each.strip())
+    except ValueError:
+        raise SettingsError(f"{name} must be networks such as 10.20.0.0/16, with commas between them") from None

@@ -9,7 +9,9 @@ import click
 from flask import Flask
 
 from app import db, models
+from app.errors import DomainError
 from app.issuer import NoIssuer
+from app.seal import SealBroken
 from app.settings import Settings, development_environment
 from app.web.terminal import say
 
@@ -29,3 +31,16 @@ def database() -> Iterator[Settings]:
             raise click.ClickException(say("client.no_issuer")) from None
         finally:
             db.dispose()
+
+
+@contextmanager
+def office() -> Iterator[Settings]:
+    """The same, with every refusal, and another KUMIAI_SEALING_KEY than the server's, said in a sentence."""
+    with database() as settings:
+        try:
+            yield settings
+        except DomainError as error:
+            said = (say(f"error.{error.code}{part}", **error.detail) for part in ("", ".cure"))
+            raise click.ClickException("\n".join(said)) from None
+        except SealBroken:
+            raise click.ClickException(say("keys.seal_broken")) from None
