@@ -48,11 +48,18 @@ def _description_field(example: str) -> fields.String:
     )
 
 
+class _TrueOrFalse(fields.Boolean):
+    """JSON's own true and false, and nothing that stands for them."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
+
+
 def _dry_run_field() -> fields.Boolean:
-    return fields.Boolean(
+    return _TrueOrFalse(
         load_default=False,
-        truthy={True},
-        falsy={False},
         metadata={
             "description": "Only say what would happen now: nothing moves, nothing is kept. The answer is 200, and no "
             "Idempotency-Key is needed.",

@@ -45,7 +45,7 @@ def transaction(
     created_at: datetime,
     request_id: str | None,
     balance_yen: int,
-    locale: str,
+    locale: str | None,
     may_see_balance: bool,
     parts: Iterable[tuple[str, int, int]] | None = None,
     points_yen: int = 0,
@@ -55,7 +55,10 @@ def transaction(
     hold_id: UUID | None = None,
     taken_at: datetime | None = None,
 ) -> dict[str, Any]:
-    """A transaction as every endpoint shows it. `parts`: code of money, yen, balance; None: those that are plain."""
+    """A transaction as every endpoint shows it; without a `locale`, with codes and no names.
+
+    `parts`: code of money, yen, balance; None: those that are plain.
+    """
     if not parts:
         plain = plain_parts(kind=kind, money=money.code, amount_yen=amount_yen, balance_yen=balance_yen)
         parts = [(part.money, part.amount_yen, part.balance_yen) for part in plain]
@@ -67,10 +70,10 @@ def transaction(
         "kind": kind,
         "amount_yen": amount_yen,
         "signed_amount_yen": change_yen,
-        "money": money.view(locale),
+        "money": _named(money, locale),
         "parts": shown,
         "points_granted_yen": points_yen,
-        "shop": shop.view(locale) if shop else None,
+        "shop": _named(shop, locale) if shop else None,
         "description": description,
         "metadata": metadata or {},
         "request_id": request_id,
@@ -124,11 +127,20 @@ def tried(shown: dict[str, Any]) -> dict[str, Any]:
     return {**shown, "id": None, "receipt_no": None, "hold_id": None, "created_at": None, "dry_run": True}
 
 
-def _part(money: str, change_yen: int, balance_yen: int, *, locale: str, may_see_balance: bool) -> dict[str, Any]:
+def _named(entry: MoneyEntry | ShopEntry, locale: str | None) -> dict[str, str]:
+    view = entry.view(locale or "ja")
+    if locale is None:
+        del view["name"]
+    return view
+
+
+def _part(
+    money: str, change_yen: int, balance_yen: int, *, locale: str | None, may_see_balance: bool
+) -> dict[str, Any]:
     entry = directory.money(money)
     assert entry is not None
     return {
-        "money": entry.view(locale),
+        "money": _named(entry, locale),
         "signed_amount_yen": change_yen,
         "balance_yen": balance_yen if may_see_balance else None,
     }

@@ -36,14 +36,16 @@ class Caller:
     money: str = ""
 
     def get(self, path: str, **headers: str) -> TestResponse:
-        return self.http.get(path, headers={"Authorization": f"Bearer {self.token}", **headers})
+        with self.http.application.app_context():  # or what one request leaves would be there for the next
+            return self.http.get(path, headers={"Authorization": f"Bearer {self.token}", **headers})
 
     def post(self, path: str, body: Any, *, key: str | None = "", **headers: str) -> TestResponse:
         """`key`: the Idempotency-Key; empty: a new one; None: none."""
         sent = {"Authorization": f"Bearer {self.token}", **headers}
         if key is not None:
             sent["Idempotency-Key"] = key or secrets.token_hex(8)
-        return self.http.post(path, data=json.dumps(body), content_type="application/json", headers=sent)
+        with self.http.application.app_context():
+            return self.http.post(path, data=json.dumps(body), content_type="application/json", headers=sent)
 
     def pay(self, amount_yen: int, *, key: str | None = "", **more: Any) -> TestResponse:
         return self.post("/v1/payments", self.spending(amount_yen, **more), key=key)

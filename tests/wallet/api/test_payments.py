@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
-from app.oauth import grants_service
 from app.wallet import ledger
 from app.wallet.postings import Accepted, Adjustment, Payment
-from tests.wallet.api.caller import Caller, allow, app_of, refusal, taken, wrong_fields
-from tests.wallet.world import World, read
+from tests.wallet.api.caller import allow, app_of, refusal, taken, wrong_fields
+from tests.wallet.world import World
 
 pytestmark = pytest.mark.ledger
 
@@ -131,6 +129,7 @@ def test_what_was_sent_before_there_were_strategies_is_still_known(client: Flask
             shop_id=world.shop_id,
             amount_yen=20,
             controls=(grant_id,),
+            grant_id=grant_id,
         )
     )
     assert isinstance(before, Accepted)

@@ -26,7 +26,7 @@ def test_a_wallet_shows_what_expires_when(client: FlaskClient) -> None:
     world.accepted(Hold, amount_yen=15, expires_at=soon())
 
     body = taken(caller.get("/v1/wallets"), 200)
-    points, base, meal = body["wallets"]
+    base, meal, points = body["wallets"]
     assert body["total_yen"] == 1_100
     assert points["money"]["code"] == world.points
     assert (points["balance_yen"], points["available_yen"], points["held_yen"]) == (100, 85, 15)
