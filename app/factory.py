@@ -19,6 +19,7 @@ from app.reader import api as reader_api
 from app.reader.codes import api as till_codes_api
 from app.settings import Settings
 from app.wallet import api as wallet_api
+from app.wallet.bulk import api as bulk_api
 from app.wallet.codes import api as codes_api
 from app.wallet.proof import api as proof_api
 from app.wallet.proof import pages as proof_pages
@@ -64,6 +65,7 @@ def create_app(settings: Settings) -> Flask:
     openapi.init_app(
         app,
         wallet_api.blueprint,
+        bulk_api.blueprint,
         codes_api.blueprint,
         reader_api.blueprint,
         till_codes_api.blueprint,

@@ -20,6 +20,7 @@ from app.member import service
 from app.messaging.worker import Deliver, Worker, mail_and_sms
 from app.oauth import backchannel, purge
 from app.settings import Settings
+from app.wallet.bulk.runner import BulkRunner
 from app.wallet.proof.sealer import Sealer
 
 
@@ -61,11 +62,16 @@ def worker_for_clients(app: Flask, settings: Settings) -> Worker:
 
 @click.command()
 def worker() -> None:
-    """Deliver mail and SMS from the outbox, tell clients of sign-outs, seal transactions into signed days."""
+    """Deliver mail and SMS, tell clients of sign-outs, seal transactions into signed days, run bulk jobs."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     settings = Settings.from_env()
     app = create_app(settings)
-    parts: list[Part] = [worker_for_people(app, settings), worker_for_clients(app, settings), Sealer(app, settings)]
+    parts: list[Part] = [
+        worker_for_people(app, settings),
+        worker_for_clients(app, settings),
+        Sealer(app, settings),
+        BulkRunner(app),
+    ]
 
     def stop(number: int, frame: FrameType | None) -> None:
         _stop(parts)

@@ -82,6 +82,7 @@ EXAMPLES = {
     "day": "2026-11-23",
     "filename": "kumiai.css",
     "grant_id": UUID(int=1),
+    "job_id": UUID(int=1),
     "link": "none",
     "locale": "en",
     "money": "meal",

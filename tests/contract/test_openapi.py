@@ -39,6 +39,12 @@ OPERATIONS = [
     ("GET", "/v1/transactions/{transaction_id}"),
     ("GET", "/v1/transactions/{transaction_id}/proof"),
     ("GET", "/v1/transactions/by-request/{request_id}"),
+    ("POST", "/v1/bulk"),
+    ("GET", "/v1/bulk/{job_id}"),
+    ("GET", "/v1/bulk/{job_id}/problems"),
+    ("POST", "/v1/bulk/{job_id}/start"),
+    ("POST", "/v1/bulk/{job_id}/stop"),
+    ("GET", "/v1/bulk/{job_id}/results"),
     ("POST", "/v1/payments"),
     ("POST", "/v1/taps"),
 ]

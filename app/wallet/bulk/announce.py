@@ -9,8 +9,8 @@ from sqlalchemy import select, update
 from app import outbox
 from app.db import session
 from app.messaging.compose import compose_mail
-from app.wallet.bulk.models import BulkJob
 from app.money import format_yen
+from app.wallet.bulk.models import BulkJob
 
 
 def announce(job_id: UUID) -> None:

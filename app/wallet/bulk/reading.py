@@ -22,11 +22,11 @@ MAX_LINES_OF_A_RECORD = 50
 _SHOWN = 40
 
 
-def rows(file: BinaryIO, *, format: str, encoding: str) -> Iterator[Row]:  # noqa: A002  # what it is called
+def rows(file: BinaryIO, *, file_format: str, encoding: str) -> Iterator[Row]:
     """Every row that says something. Raises FileProblem."""
     lines = text_file.lines(file, encoding)
     count = 0
-    for row in csv_rows(lines) if format == "csv" else json_rows(lines):
+    for row in csv_rows(lines) if file_format == "csv" else json_rows(lines):
         count += 1
         if count > MAX_ROWS:
             raise FileProblem("too_many_rows", line=row.line, most=MAX_ROWS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from uuid import UUID
@@ -119,16 +119,20 @@ def half_width(text: str) -> str:
     return text.translate(_HALF_WIDTH)
 
 
-def _line_of_text(text: str, most: int) -> str:
-    return _short(" ".join(text.split()), most)
+def _description(text: str) -> str:
+    return _short(" ".join(text.split()), MAX_DESCRIPTION)
 
 
-_READ = {
+def _reference(text: str) -> str:
+    return _short(" ".join(text.split()), MAX_REFERENCE)
+
+
+_READ: dict[str, Callable[[str], object]] = {
     "member": _member,
     "money": _money,
     "amount_yen": _amount,
     "kind": _kind,
     "expires_on": _date,
-    "description": lambda text: _line_of_text(text, MAX_DESCRIPTION),
-    "reference": lambda text: _line_of_text(text, MAX_REFERENCE),
+    "description": _description,
+    "reference": _reference,
 }

@@ -202,7 +202,7 @@ def _posting(job: _Job, row: Row[Any]) -> Posting:
         "member_id": row.member_id,
     }
     if row.member_is_closed:
-        return Declined(**asked, refused=Refused(code="member_closed"))
+        return Declined(**asked, refused=Refused(code="wallet_closed", detail={"money": row.money}))
     book = _BOOKS.get(row.kind) or ("points_granted" if row.backing == "free" else "granted")
     return Adjustment(
         **asked,

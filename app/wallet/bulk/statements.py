@@ -55,7 +55,8 @@ WITH named AS (
            CASE WHEN kind <> 'take_back' AND then_yen > ceiling_yen
                 THEN jsonb_build_object('field', 'amount_yen', 'code', 'above_ceiling', 'max_yen', ceiling_yen) END,
            CASE WHEN first_line < line
-                THEN jsonb_build_object('field', 'reference', 'code', 'reference_repeated', 'first_line', first_line) END
+                THEN jsonb_build_object(
+                     'field', 'reference', 'code', 'reference_repeated', 'first_line', first_line) END
            ], NULL) AS problems
       FROM held
 )

@@ -68,7 +68,12 @@ def received(stream: Stream) -> Iterator[Received]:
 
 
 def upload(
-    file: Received, *, client_id: str | None, upload_key: str, format: str, file_name: str  # noqa: A002
+    file: Received,
+    *,
+    client_id: str | None,
+    upload_key: str,
+    file_format: str,
+    file_name: str,
 ) -> tuple[UUID, bool]:
     """Make a job of a file; returns its id, and whether an earlier upload of this name had made it already.
 
@@ -84,20 +89,20 @@ def upload(
         "file_sha256": file.sha256,
         "file_name": file_name,
         "size_bytes": file.size_bytes,
-        "format": format,
+        "format": file_format,
     }
     made = insert(BulkJob).values(**values).on_conflict_do_nothing(index_elements=["client_id", "upload_key"])
     if session().scalar(made.returning(BulkJob.id)) is None:
-        return _known(file, client_id=client_id, upload_key=upload_key, format=format), True
+        return _known(file, client_id=client_id, upload_key=upload_key, file_format=file_format), True
     _check_open_jobs(client_id)
-    _read(job_id, file, format=format)
+    _read(job_id, file, file_format=file_format)
     return job_id, False
 
 
-def _known(file: Received, *, client_id: str | None, upload_key: str, format: str) -> UUID:  # noqa: A002
+def _known(file: Received, *, client_id: str | None, upload_key: str, file_format: str) -> UUID:
     named = BulkJob.client_id.is_(None) if client_id is None else BulkJob.client_id == client_id
     job = session().scalars(select(BulkJob).where(named, BulkJob.upload_key == upload_key)).one()
-    if not same(job.file_sha256, file.sha256) or job.format != format:
+    if not same(job.file_sha256, file.sha256) or job.format != file_format:
         raise LedgerRefusal("request_id_conflict")
     return job.id
 
@@ -108,23 +113,23 @@ def _check_open_jobs(client_id: str | None) -> None:
         raise BulkTooManyJobs
 
 
-def _read(job_id: UUID, file: Received, *, format: str) -> None:  # noqa: A002
+def _read(job_id: UUID, file: Received, *, file_format: str) -> None:
     found: dict[str, object]
     try:
         encoding = encoding_of(file.content)
         with session().begin_nested():  # a file that breaks off leaves no rows
-            found = {"encoding": encoding, "lines": _copy(job_id, file, format=format, encoding=encoding)}
+            found = {"encoding": encoding, "lines": _copy(job_id, file, file_format=file_format, encoding=encoding)}
     except FileProblem as refused:
         found = {"state": "rejected", "problem": refused.stored}
     session().execute(update(BulkJob).where(BulkJob.id == job_id).values(**found))
 
 
-def _copy(job_id: UUID, file: Received, *, format: str, encoding: str) -> int:  # noqa: A002
+def _copy(job_id: UUID, file: Received, *, file_format: str, encoding: str) -> int:
     issuer_id, count = current_issuer().id, 0
     connection = session().connection().connection.driver_connection
     assert connection is not None
     with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
-        for row in rows(file.content, format=format, encoding=encoding):
+        for row in rows(file.content, file_format=file_format, encoding=encoding):
             copy.write_row(
                 (
                     job_id,
