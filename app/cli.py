@@ -19,6 +19,7 @@ _COMMANDS = {
     "routes": "app.routes:routes",
     "ledger": "app.wallet.commands:ledger",
     "proof": "app.wallet.proof.commands:proof",
+    "bulk": "app.office.bulk_commands:bulk",
     "issuer": "app.office.issuer_commands:issuer",
     "client": "app.office.client_commands:client",
     "webhook": "app.office.webhook_commands:webhook",

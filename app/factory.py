@@ -21,6 +21,7 @@ from app.reader.codes import api as till_codes_api
 from app.settings import Settings
 from app.wallet import api as wallet_api
 from app.wallet import api_batch, api_holds, api_payments, refunds
+from app.wallet.bulk import api as bulk_api
 from app.wallet.codes import api as codes_api
 from app.wallet.proof import api as proof_api
 from app.wallet.proof import pages as proof_pages
@@ -74,6 +75,7 @@ def create_app(settings: Settings) -> Flask:
         api_payments.blueprint,
         api_batch.blueprint,
         api_holds.blueprint,
+        bulk_api.blueprint,
         codes_api.blueprint,
         reader_api.blueprint,
         till_codes_api.blueprint,

@@ -21,6 +21,7 @@ from app.member import service
 from app.messaging.worker import Deliver, Tidy, Worker, mail_and_sms
 from app.oauth import backchannel, purge
 from app.settings import Settings
+from app.wallet.bulk.runner import BulkRunner
 from app.wallet.proof.sealer import Sealer
 from app.wallet.settlement import closing
 from app.wallet.webhooks import purge as webhooks_purge
@@ -77,7 +78,7 @@ def finish_settlements(app: Flask) -> Tidy:
 
 @click.command()
 def worker() -> None:
-    """Deliver mail and SMS from the outbox, tell clients of sign-outs, send webhooks, seal days of transactions."""
+    """Deliver mail and SMS, tell clients of sign-outs, send webhooks, seal days of transactions, run bulk jobs."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     settings = Settings.from_env()
     app = create_app(settings)
@@ -86,6 +87,7 @@ def worker() -> None:
         worker_for_clients(app, settings),
         Sender(app, settings),
         Sealer(app, settings),
+        BulkRunner(app),
     ]
 
     def stop(number: int, frame: FrameType | None) -> None:
