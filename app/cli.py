@@ -18,6 +18,7 @@ _COMMANDS = {
     "migrate": "app.migrate:migrate",
     "routes": "app.routes:routes",
     "ledger": "app.wallet.commands:ledger",
+    "proof": "app.wallet.proof.commands:proof",
     "issuer": "app.office.issuer_commands:issuer",
     "client": "app.office.client_commands:client",
     "oauth": "app.oauth.purge_command:oauth",

@@ -18,6 +18,8 @@ from app.oauth import wiring as oauth
 from app.reader import api as reader_api
 from app.settings import Settings
 from app.wallet import api as wallet_api
+from app.wallet.proof import api as proof_api
+from app.wallet.proof import pages as proof_pages
 from app.wallet.spend_control import GrantControls
 from app.web import arguments, csrf, formats, headers, locale, protection, request_id, tls
 from app.web.request import PlainRequest
@@ -56,7 +58,8 @@ def create_app(settings: Settings) -> Flask:
     member_pages.init_app(app)
     dev_mailbox.init_app(app, settings)
     oauth.init_app(app, settings, controls=GrantControls())
-    openapi.init_app(app, wallet_api.blueprint, reader_api.blueprint)
+    proof_pages.init_app(app)
+    openapi.init_app(app, wallet_api.blueprint, reader_api.blueprint, proof_api.blueprint)
     return app
 
 

@@ -19,7 +19,7 @@ from app.errors import DomainError
 from app.web.locale import translate
 from app.web.request_id import request_id
 
-_MACHINE_PATHS = ("/v1/", "/oauth/", "/openapi.json", "/.well-known/")
+_MACHINE_PATHS = ("/v1/", "/oauth/", "/openapi.json", "/.well-known/", "/proof/")
 _PAGES_UNDER_MACHINE_PATHS = ("/oauth/authorize/", "/oauth/device/", "/oauth/logout/")
 
 _HTTP_CODES = {

@@ -1,4 +1,4 @@
-"""`kumiai worker`: two workers in one process, so that a client's server that takes its time holds up no mail."""
+"""`kumiai worker`: mail, clients and sealing in one process, each on its own, so that none holds up another."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import logging
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import click
@@ -19,6 +20,15 @@ from app.member import service
 from app.messaging.worker import Deliver, Worker, mail_and_sms
 from app.oauth import backchannel, purge
 from app.settings import Settings
+from app.wallet.proof.sealer import Sealer
+
+
+class Part(Protocol):
+    """Works until it is stopped."""
+
+    def run(self) -> None: ...
+
+    def stop(self) -> None: ...
 
 
 def worker_for_people(app: Flask, settings: Settings) -> Worker:
@@ -51,27 +61,33 @@ def worker_for_clients(app: Flask, settings: Settings) -> Worker:
 
 @click.command()
 def worker() -> None:
-    """Deliver mail and SMS from the outbox, and tell clients of sign-outs."""
+    """Deliver mail and SMS from the outbox, tell clients of sign-outs, seal transactions into signed days."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     settings = Settings.from_env()
     app = create_app(settings)
-    for_people, for_clients = worker_for_people(app, settings), worker_for_clients(app, settings)
+    parts: list[Part] = [worker_for_people(app, settings), worker_for_clients(app, settings), Sealer(app, settings)]
 
     def stop(number: int, frame: FrameType | None) -> None:
-        for_people.stop()
-        for_clients.stop()
+        _stop(parts)
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    beside = threading.Thread(target=_run, args=(for_clients, for_people))
-    beside.start()
-    _run(for_people, for_clients)
-    beside.join()
+    beside = [threading.Thread(target=_run, args=(part, parts)) for part in parts[1:]]
+    for thread in beside:
+        thread.start()
+    _run(parts[0], parts)
+    for thread in beside:
+        thread.join()
 
 
-def _run(one: Worker, other: Worker) -> None:
-    """Whichever ends, for whatever reason, ends the other too: half a worker would not be noticed."""
+def _run(part: Part, parts: Sequence[Part]) -> None:
+    """Whichever ends, for whatever reason, ends the others too: a part of a worker would not be noticed."""
     try:
-        one.run()
+        part.run()
     finally:
-        other.stop()
+        _stop(parts)
+
+
+def _stop(parts: Sequence[Part]) -> None:
+    for part in parts:
+        part.stop()

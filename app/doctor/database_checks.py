@@ -19,6 +19,7 @@ OLDEST_VERSION = 15
 CLOCK_MAY_DIFFER = timedelta(seconds=2)
 MESSAGES_MAY_WAIT = timedelta(minutes=10)
 EXPIRED_TOKENS_MAY_WAIT = 1_000_000
+DAY_MAY_WAIT = timedelta(hours=25)
 KEY_MAY_SIGN_FOR = timedelta(days=366)
 _DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
 
@@ -129,6 +130,20 @@ def seals_open(connection: Connection, environment: Environment) -> Iterator[Fin
             yield Finding(code="seal_broken", level=Level.CRITICAL, values={"kid": kid})
 
 
+def proofs_signed(connection: Connection, environment: Environment) -> Iterator[Finding]:
+    """A day is signed soon after its end. Where it is not, no worker runs, or its log says what stops it."""
+    statement = """
+        SELECT floor(extract(epoch FROM now() - t.created_at) / 3600)::int
+          FROM issuer_head h
+          JOIN transaction t ON t.issuer_id = h.issuer_id AND t.position = 1 + coalesce(
+               (SELECT b.last_position FROM proof_day d JOIN proof_block b ON b.issuer_id = d.issuer_id
+                   AND b.number = d.last_block WHERE d.issuer_id = h.issuer_id ORDER BY d.last_block DESC LIMIT 1), 0)
+         WHERE t.created_at < now() - %s
+    """
+    for (hours,) in connection.execute(statement, [DAY_MAY_WAIT]):
+        yield Finding(code="proofs_behind", level=Level.WARNING, values={"hours": hours})
+
+
 SERVER_CHECKS: tuple[DatabaseCheck, ...] = (version, durable, not_superuser, same_clock)
 CONTENT_CHECKS: tuple[DatabaseCheck, ...] = (
     has_issuer,
@@ -137,4 +152,5 @@ CONTENT_CHECKS: tuple[DatabaseCheck, ...] = (
     purged,
     signing_keys_ready,
     seals_open,
+    proofs_signed,
 )

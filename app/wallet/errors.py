@@ -46,6 +46,8 @@ STATUS_OF = {
     "nothing_expired": 409,
     "wallet_has_holds": 409,
     "payout_quota_exceeded": 422,
+    "proof_not_ready": 409,
+    "record_changed": 409,
     "request_id_conflict": 409,
     "request_in_progress": 409,
     "temporarily_unavailable": 503,

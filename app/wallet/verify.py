@@ -1,7 +1,8 @@
 """`kumiai ledger verify`: recompute everything from the transfers and compare.
 
 Each check is one query that returns the first rows where the books disagree with themselves; a clean ledger
-returns none. All run in one read-only snapshot, so they may run while payments are made.
+returns none. Then every sealed transaction is compared with what was sealed of it (app/wallet/proof/audit.py). All
+run in one read-only snapshot, so they may run while payments are made.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 import psycopg
 
 from app.settings import Settings
+from app.wallet.proof import audit
 
 _CHECKS = {
     "an account's sum is not what its transfers add up to": """
@@ -224,3 +226,5 @@ def _differences(connection: psycopg.Connection, time_zone: str) -> Iterator[Dif
         row = connection.execute(query, {"zone": time_zone}).fetchone()
         if row is not None:
             yield Difference(check=check, where=row[0])
+    for check, where in audit.differences(connection):
+        yield Difference(check=check, where=where)

@@ -79,8 +79,10 @@ def test_rooms_stay_small() -> None:
 EXAMPLES = {
     "client_id": "example_app",
     "code": "not_found",
+    "day": "2026-11-23",
     "filename": "kumiai.css",
     "grant_id": UUID(int=1),
+    "link": "none",
     "locale": "en",
     "money": "meal",
     "permission": "balance",

@@ -9,6 +9,7 @@ import requests
 from playwright.sync_api import Locator, Page
 
 from app.oauth.clients import find_client
+from app.wallet.proof.links import receipt_url
 from tests import factories
 from tests.live import Live, Person
 
@@ -127,6 +128,11 @@ def _single_pages(page: Page, live: Live) -> Iterator[str]:
     yield "sign-out asked by a client"
     page.goto(f"{live.url}/oauth/logout?post_logout_redirect_uri=https://evil.example/")
     yield "sign-out refused"
+    with live.app.app_context():
+        holder = factories.holder()
+        paid_in = factories.charge(member_id=holder.member_id, money=holder.money, amount_yen=500)
+        page.goto(receipt_url(paid_in.transaction_id))
+    yield "receipt"
     for path in ("/", "/docs", "/docs/errors/insufficient_balance", "/dev/mailbox", "/nowhere", "/logout"):
         page.goto(f"{live.url}{path}")
         yield path

@@ -37,6 +37,7 @@ OPERATIONS = [
     ("GET", "/v1/wallets/{money}"),
     ("GET", "/v1/transactions"),
     ("GET", "/v1/transactions/{transaction_id}"),
+    ("GET", "/v1/transactions/{transaction_id}/proof"),
     ("GET", "/v1/transactions/by-request/{request_id}"),
     ("POST", "/v1/payments"),
     ("POST", "/v1/taps"),

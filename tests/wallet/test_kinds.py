@@ -10,12 +10,11 @@ from uuid import UUID
 
 import pytest
 from flask import Flask
-from sqlalchemy import select, text
+from sqlalchemy import text
 
-from app.db import autocommit, database_url, transaction
-from app.issuer import current_issuer
-from app.wallet import ledger, setup
-from app.wallet.models import Money, Shop
+from app.db import database_url, transaction
+from app.wallet import ledger
+from app.wallet.models import Shop
 from app.wallet.postings import (
     Accepted,
     Adjustment,
@@ -25,15 +24,13 @@ from app.wallet.postings import (
     Hold,
     Item,
     Move,
-    Outcome,
     Part,
     Payment,
     Refund,
-    Refused,
     Release,
 )
 from app.wallet.verify import verify
-from tests import factories
+from tests.wallet.world import World, in_days, read, soon
 
 pytestmark = pytest.mark.ledger
 
@@ -43,86 +40,6 @@ def _context(app: Flask) -> Iterator[None]:
     with app.app_context():
         yield
         assert verify(database_url())[1] == []
-
-
-class World:
-    """A member with base, meal and pass money and points at a shop where pass falls to meal and meal to base."""
-
-    def __init__(self, **meal: Any) -> None:
-        self.member_id = factories.member()
-        issuer_id = current_issuer().id
-        tag = secrets.token_hex(4)
-        with transaction():
-            points = self._money(f"points_{tag}", backing="free")
-            base = self._money(f"base_{tag}")
-            self.base, self.points = base.code, points.code
-            meal = {"points_money_id": points.id, "points_rate_bp": 100, **meal}
-            meal_money = self._money(f"meal_{tag}", **meal)
-            self.meal = meal_money.code
-            shop = setup.open_shop(
-                issuer_id=issuer_id, code=f"s-{tag}", name_ja="食堂", name_en="Canteen", accepts=[points, base]
-            )
-            setup.accept_money(shop=shop, money=meal_money, falls_to=[base.code])
-            setup.allow_move(from_money=base, to_money=meal_money, step_yen=10)
-            self.shop_id = shop.id
-            for money in (points, base, meal_money):
-                setup.open_wallet(issuer_id=issuer_id, member_id=self.member_id, money=money)
-
-    @staticmethod
-    def _money(code: str, **rules: Any) -> Money:
-        return setup.open_money(issuer_id=current_issuer().id, code=code, name_ja=code, name_en=code, **rules)
-
-    def charge(self, money: str, amount_yen: int) -> Accepted:
-        return factories.charge(member_id=self.member_id, money=money, amount_yen=amount_yen)
-
-    def post(self, kind: type, **values: Any) -> Outcome:
-        values = {"requester": "test", "request_id": secrets.token_hex(8), "params_hash": b"x", **values}
-        if kind in (Payment, Hold):
-            values = {"shop_id": self.shop_id, "controls": (), "money": self.meal, **values}
-        if kind in (Payment, Hold, Adjustment, Move, Expiry, Close):
-            values = {"member_id": self.member_id, **values}
-        return ledger.post(kind(**values))
-
-    def accepted(self, kind: type, **values: Any) -> Accepted:
-        outcome = self.post(kind, **values)
-        assert isinstance(outcome, Accepted), outcome
-        return outcome
-
-    def refused(self, kind: type, **values: Any) -> str:
-        outcome = self.post(kind, **values)
-        assert isinstance(outcome, Refused), outcome
-        return outcome.code
-
-    def balance_yen(self, money: str) -> int:
-        sql = "SELECT total_yen FROM wallet JOIN money ON money.id = money_id WHERE member_id = :m AND code = :c"
-        return int(_read(sql, m=self.member_id, c=money)[0][0])
-
-    def lots(self, money: str) -> dict[date | None, int]:
-        sql = (
-            "SELECT account.expires_on, posted_yen FROM account JOIN wallet w ON w.id = wallet_id "
-            "JOIN money ON money.id = w.money_id WHERE member_id = :m AND code = :c AND posted_yen > 0"
-        )
-        return dict(_read(sql, m=self.member_id, c=money))
-
-    def rule(self, money: str, **values: Any) -> None:
-        with transaction() as open_session:
-            row = open_session.scalars(select(Money).where(Money.code == money)).one()
-            for name, value in values.items():
-                setattr(row, name, value)
-
-
-def _read(sql: str, **values: Any) -> list[Any]:
-    with autocommit().connect() as connection:
-        return list(connection.execute(text(sql), values))
-
-
-def _in(days: int) -> date:
-    today: date = _read("SELECT (clock_timestamp() AT TIME ZONE 'Asia/Tokyo')::date")[0][0]
-    return today + timedelta(days=days)
-
-
-def _soon() -> datetime:
-    return datetime.now(UTC) + timedelta(minutes=5)
 
 
 def test_a_payment_falls_through_points_meal_and_base_in_one_transaction() -> None:
@@ -185,45 +102,38 @@ def test_refunds_in_parts_go_back_to_the_lots_and_undo_the_points() -> None:
 def test_lots_are_spent_by_nearest_expiry_and_expire_for_good() -> None:
     world = World()
     for days, yen in ((9, 30), (1, 10), (5, 20)):
-        world.accepted(Adjustment, money=world.points, amount_yen=yen, book="granted", expires_on=_in(days))
+        world.accepted(Adjustment, money=world.points, amount_yen=yen, book="granted", expires_on=in_days(days))
     world.charge(world.meal, 100)
     world.accepted(Payment, amount_yen=35)
-    assert world.lots(world.points) == {_in(9): 25}
+    assert world.lots(world.points) == {in_days(9): 25}
     assert world.refused(Expiry, money=world.points) == "nothing_expired"
-    with transaction() as open_session:
-        open_session.execute(
-            text(
-                "UPDATE account SET expires_on = expires_on - 10 WHERE wallet_id IN "
-                "(SELECT id FROM wallet WHERE member_id = :m) AND expires_on IS NOT NULL"
-            ),
-            {"m": world.member_id},
-        )
+    world.date_back(world.points, days=10)
     world.accepted(Payment, amount_yen=10)
     assert world.balance_yen(world.points) == 25
     assert world.accepted(Expiry, money=world.points).amount_yen == 25
 
 
 def test_a_charge_enters_the_lot_of_the_next_fixed_date() -> None:
-    world = World(expiry="fixed_date", expires_month_day=_in(0).strftime("%m-%d"), expiry_min_days=1)
+    world = World(expiry="fixed_date", expires_month_day=in_days(0).strftime("%m-%d"), expiry_min_days=1)
     world.charge(world.meal, 100)
     [until] = world.lots(world.meal)
     assert until is not None
-    assert until > _in(300)
+    assert until > in_days(300)
 
 
 def test_months_after_the_last_charge_move_with_it() -> None:
     world = World(expiry="after_charge", expiry_months=6)
     world.charge(world.meal, 100)
-    [(until,)] = _read(
+    [(until,)] = read(
         "SELECT expires_on FROM wallet WHERE member_id = :m AND expires_on IS NOT NULL", m=world.member_id
     )
-    assert _in(175) < until < _in(190)
+    assert in_days(175) < until < in_days(190)
 
 
 def test_a_hold_is_captured_in_part_once() -> None:
     world = World()
     world.charge(world.meal, 500)
-    held = world.accepted(Hold, amount_yen=400, expires_at=_soon())
+    held = world.accepted(Hold, amount_yen=400, expires_at=soon())
     assert world.balance_yen(world.meal) == 500
     assert world.refused(Payment, amount_yen=101) == "insufficient_balance"
     captured = world.accepted(Capture, hold_id=held.transaction_id, amount_yen=250)
@@ -237,7 +147,7 @@ def test_a_hold_is_captured_in_part_once() -> None:
 def test_a_hold_is_released_or_runs_out() -> None:
     world = World()
     world.charge(world.meal, 500)
-    held = world.accepted(Hold, amount_yen=500, expires_at=_soon())
+    held = world.accepted(Hold, amount_yen=500, expires_at=soon())
     assert world.refused(Release, hold_id=held.transaction_id, expired=True) == "hold_not_expired"
     world.accepted(Release, hold_id=held.transaction_id)
     over = world.accepted(Hold, amount_yen=500, expires_at=datetime.now(UTC) - timedelta(seconds=1))
@@ -249,7 +159,7 @@ def test_a_hold_is_released_or_runs_out() -> None:
 def test_a_released_hold_gives_back_what_the_days_limit_counted() -> None:
     world = World(max_per_day_yen=500)
     world.charge(world.meal, 2_000)
-    held = world.accepted(Hold, amount_yen=400, expires_at=_soon())
+    held = world.accepted(Hold, amount_yen=400, expires_at=soon())
     assert world.refused(Payment, amount_yen=101) == "daily_limit_exceeded"
     world.accepted(Capture, hold_id=held.transaction_id, amount_yen=100)
     world.accepted(Payment, amount_yen=400, money_only=True)
@@ -280,7 +190,7 @@ def test_closing_pays_out_against_the_quota() -> None:
         )
     assert world.accepted(Close, **closing).amount_yen == 800
     assert world.refused(Payment, amount_yen=1, money=world.base) == "wallet_closed"
-    [(left_yen,)] = _read("SELECT quota_yen - paid_out_yen FROM payout_period WHERE begins_on = :b", b=begins_on)
+    [(left_yen,)] = read("SELECT quota_yen - paid_out_yen FROM payout_period WHERE begins_on = :b", b=begins_on)
     assert left_yen == 200
 
 
@@ -321,7 +231,7 @@ def test_parts_are_told_again_to_who_asks_again() -> None:
 def test_nobody_captures_anothers_hold() -> None:
     world = World()
     world.charge(world.meal, 100)
-    held = world.accepted(Hold, amount_yen=100, expires_at=_soon())
+    held = world.accepted(Hold, amount_yen=100, expires_at=soon())
     assert world.refused(Capture, hold_id=held.transaction_id, requester="another") == "hold_unknown"
     assert world.refused(Capture, hold_id=UUID(int=1)) == "hold_unknown"
 
