@@ -19,6 +19,7 @@ _COMMANDS = {
     "routes": "app.routes:routes",
     "ledger": "app.wallet.commands:ledger",
     "proof": "app.wallet.proof.commands:proof",
+    "member": "app.office.member_commands:member",
     "issuer": "app.office.issuer_commands:issuer",
     "client": "app.office.client_commands:client",
     "oauth": "app.oauth.purge_command:oauth",

@@ -18,6 +18,7 @@ from app.oauth import wiring as oauth
 from app.reader import api as reader_api
 from app.settings import Settings
 from app.wallet import api as wallet_api
+from app.wallet import suspension_api, suspension_pages
 from app.wallet.proof import api as proof_api
 from app.wallet.proof import pages as proof_pages
 from app.wallet.spend_control import GrantControls
@@ -59,7 +60,8 @@ def create_app(settings: Settings) -> Flask:
     dev_mailbox.init_app(app, settings)
     oauth.init_app(app, settings, controls=GrantControls())
     proof_pages.init_app(app)
-    openapi.init_app(app, wallet_api.blueprint, reader_api.blueprint, proof_api.blueprint)
+    app.register_blueprint(suspension_pages.pages)
+    openapi.init_app(app, wallet_api.blueprint, suspension_api.blueprint, reader_api.blueprint, proof_api.blueprint)
     return app
 
 

@@ -13,7 +13,7 @@ import click
 from sqlalchemy import select
 
 from app.db import session, transaction
-from app.errors import DomainError, NotFound
+from app.errors import DomainError
 from app.issuer import current_issuer
 from app.member.models import Member
 from app.member.service import normal_email
@@ -68,7 +68,7 @@ def show(email: str) -> None:
 @contextmanager
 def office() -> Iterator[ZoneInfo]:
     """The database, with every refusal said in a sentence. Yields the issuer's time zone."""
-    with database() as settings:
+    with database(server=True) as settings:
         try:
             yield settings.zone
         except DomainError as error:

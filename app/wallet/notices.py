@@ -21,9 +21,7 @@ def send(member_id: UUID, message: str, *, at: datetime, **values: Any) -> None:
     """Queue mail to the member with the surrounding transaction. `at` is when it happened."""
     columns = (Member.email, Member.family_name, Member.given_name, Member.locale)
     to = session().execute(select(*columns).where(Member.id == member_id)).one()
-    when = format_datetime(
-        at.astimezone(issuer_zone()), translate("web.moment_with_year", to.locale), locale=to.locale
-    )
+    when = format_datetime(at.astimezone(issuer_zone()), translate("web.moment_with_year", to.locale), locale=to.locale)
     mail = compose_mail(
         to=to.email,
         message=message,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, func, select, update
 
 from app.db import session
 from app.errors import DomainError, NotFound
@@ -123,7 +123,7 @@ def _event(member_id: UUID, action: str, *, actor: str, reason: str) -> StopEven
 def _suspended_at(member_id: UUID) -> datetime:
     """When the last stop was: after every payment that came before it, since the wallets were locked by then."""
     theirs = (StopEvent.member_id == member_id, StopEvent.action == "suspended")
-    return session().scalars(select(StopEvent.created_at).where(*theirs).order_by(StopEvent.created_at.desc())).first()
+    return session().scalars(select(func.max(StopEvent.created_at)).where(*theirs)).one()
 
 
 def _monies(member_id: UUID, *, status: str) -> tuple[str, ...]:

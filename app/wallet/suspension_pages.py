@@ -1,8 +1,8 @@
-"""アカウント停止: the page where a member stops the account. A lost phone is stopped fast: one button, nothing asked."""
+"""アカウント停止: the page where a member stops the account. A lost phone is stopped fast: one button, no question."""
 
 from __future__ import annotations
 
-from flask import Blueprint, Flask, redirect, render_template, url_for
+from flask import Blueprint, redirect, render_template, url_for
 from werkzeug.wrappers import Response
 
 from app.db import transaction
@@ -36,8 +36,3 @@ def suspend() -> Response:
 @protected_by(Public("says what stopping an account has done; the same to everybody"))
 def suspended() -> str:
     return render_template("wallet/suspended.html")
-
-
-def init_app(app: Flask) -> None:
-    """Put the wallet's pages into the server."""
-    app.register_blueprint(pages)
