@@ -16,9 +16,11 @@ from app.member import pages as member_pages
 from app.messaging import dev_mailbox
 from app.oauth import wiring as oauth
 from app.reader import api as reader_api
+from app.reader.codes import api as till_codes_api
 from app.settings import Settings
 from app.wallet import api as wallet_api
 from app.wallet import suspension_api, suspension_pages
+from app.wallet.codes import api as codes_api
 from app.wallet.proof import api as proof_api
 from app.wallet.proof import pages as proof_pages
 from app.wallet.spend_control import GrantControls
@@ -61,7 +63,15 @@ def create_app(settings: Settings) -> Flask:
     oauth.init_app(app, settings, controls=GrantControls())
     proof_pages.init_app(app)
     app.register_blueprint(suspension_pages.pages)
-    openapi.init_app(app, wallet_api.blueprint, suspension_api.blueprint, reader_api.blueprint, proof_api.blueprint)
+    openapi.init_app(
+        app,
+        wallet_api.blueprint,
+        codes_api.blueprint,
+        suspension_api.blueprint,
+        reader_api.blueprint,
+        till_codes_api.blueprint,
+        proof_api.blueprint,
+    )
     return app
 
 

@@ -44,6 +44,28 @@ class Tap:
     taken_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Till:
+    """A terminal at work: whose it is, and the money it takes where nobody says."""
+
+    id: UUID
+    client_id: str
+    shop_id: UUID
+    default_money: str
+
+
+def till_of(client_id: str) -> Till | None:
+    """The terminal that this client is; None where it is none, or was revoked."""
+    query = select(Terminal.id, Terminal.shop_id, Terminal.default_money)
+    with autocommit().connect() as connection:
+        row = connection.execute(
+            query.where(Terminal.client_id == client_id, Terminal.status == "active")
+        ).one_or_none()
+    if row is None:
+        return None
+    return Till(id=row.id, client_id=client_id, shop_id=row.shop_id, default_money=row.default_money)
+
+
 # What is known of the terminal and the card: one round trip.
 _SITUATION = text("""
     SELECT terminal.id AS terminal_id, terminal.status AS terminal_status, terminal.shop_id, terminal.default_money,

@@ -68,6 +68,7 @@ class OneTimeCode(Base):
         CheckConstraint("used_by IS NULL OR cancelled_at IS NULL", name="used_or_cancelled"),
         Index(None, "expires_at"),
         Index(None, "client_id", "created_at"),
+        Index(None, "grant_id", "created_at", postgresql_where=text("grant_id IS NOT NULL")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)

@@ -371,6 +371,13 @@ def upgrade() -> None:
     op.create_index(
         op.f("ix_one_time_code_client_id_created_at"), "one_time_code", ["client_id", "created_at"], unique=False
     )
+    op.create_index(
+        op.f("ix_one_time_code_grant_id_created_at"),
+        "one_time_code",
+        ["grant_id", "created_at"],
+        unique=False,
+        postgresql_where=sa.text("grant_id IS NOT NULL"),
+    )
     op.create_index(op.f("ix_one_time_code_expires_at"), "one_time_code", ["expires_at"], unique=False)
     op.create_table(
         "shop_money",
@@ -621,6 +628,11 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_stop_event_member_id_created_at"), table_name="stop_event")
     op.drop_table("stop_event")
     op.drop_table("shop_money")
+    op.drop_index(
+        op.f("ix_one_time_code_grant_id_created_at"),
+        table_name="one_time_code",
+        postgresql_where=sa.text("grant_id IS NOT NULL"),
+    )
     op.drop_index(op.f("ix_one_time_code_expires_at"), table_name="one_time_code")
     op.drop_index(op.f("ix_one_time_code_client_id_created_at"), table_name="one_time_code")
     op.drop_table("one_time_code")

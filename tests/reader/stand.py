@@ -85,7 +85,7 @@ def stand(
     idm, blocks = new_idm(), blocks or fcf_blocks()
     with transaction():
         _, secret = register_client(
-            client_id=client_id, name_ja="レジ", name_en="Till", profile="till", scopes=["till"]
+            client_id=client_id, name_ja="レジ", name_en="Till", profile="till", scopes=["till", "till:charge"]
         )
         terminal_id = service.register_terminal(
             shop_id=holder.shop_id, client_id=client_id, name="レジ1", default_money=holder.money
