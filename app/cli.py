@@ -17,7 +17,7 @@ _COMMANDS = {
     "worker": "app.worker:worker",
     "migrate": "app.migrate:migrate",
     "routes": "app.routes:routes",
-    "ledger": "app.wallet.commands:ledger",
+    "ledger": "app.office.ledger_commands:ledger",
     "proof": "app.wallet.proof.commands:proof",
     "member": "app.office.member_commands:member",
     "issuer": "app.office.issuer_commands:issuer",

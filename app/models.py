@@ -7,8 +7,21 @@ from app.oauth import models as oauth
 from app.reader import models as reader
 from app.wallet import hold_models as holds
 from app.wallet import models as wallet
+from app.wallet.housekeeping import models as housekeeping
 from app.wallet.proof import models as proof
 
-__all__ = ["holds", "issuer", "limits", "member", "metadata", "oauth", "outbox", "proof", "reader", "wallet"]
+__all__ = [
+    "holds",
+    "housekeeping",
+    "issuer",
+    "limits",
+    "member",
+    "metadata",
+    "oauth",
+    "outbox",
+    "proof",
+    "reader",
+    "wallet",
+]
 
 metadata = Base.metadata

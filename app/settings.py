@@ -50,6 +50,8 @@ class Settings:
     trusted_proxies: int = 0
     default_locale: str = "ja"
     time_zone: str = "Asia/Tokyo"
+    expiry_notice_days: int = 14
+    """So many days before value expires its member is told by mail; 0: never."""
 
     @property
     def production(self) -> bool:
@@ -86,6 +88,7 @@ class Settings:
             trusted_proxies=_count(source, "KUMIAI_TRUSTED_PROXIES"),
             default_locale=source.get("KUMIAI_DEFAULT_LOCALE", cls.default_locale),
             time_zone=source.get("KUMIAI_TIME_ZONE", cls.time_zone),
+            expiry_notice_days=_days(source, "KUMIAI_EXPIRY_NOTICE_DAYS", cls.expiry_notice_days),
         )
         settings._refuse_what_cannot_work()
         if settings.production:
@@ -147,4 +150,11 @@ def _count(source: Mapping[str, str], name: str) -> int:
     value = source.get(name) or "0"
     if not re.fullmatch("[0-9]{1,2}", value):
         raise SettingsError(f"{name} must be a whole number, the count of proxies in front of the server")
+    return int(value)
+
+
+def _days(source: Mapping[str, str], name: str, default: int) -> int:
+    value = source.get(name) or str(default)
+    if not re.fullmatch("[0-9]{1,3}", value):
+        raise SettingsError(f"{name} must be a whole number of days, such as 14; 0 sends no such mail")
     return int(value)

@@ -1,4 +1,4 @@
-"""`kumiai worker`: mail, clients and sealing in one process, each on its own, so that none holds up another."""
+"""`kumiai worker`: mail, clients, sealing, what expires: each on its own in one process, so none holds up another."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from app.member import service
 from app.messaging.worker import Deliver, Worker, mail_and_sms
 from app.oauth import backchannel, purge
 from app.settings import Settings
+from app.wallet import ledger
+from app.wallet.housekeeping.sweeper import Sweeper
 from app.wallet.proof.sealer import Sealer
 
 
@@ -61,11 +63,16 @@ def worker_for_clients(app: Flask, settings: Settings) -> Worker:
 
 @click.command()
 def worker() -> None:
-    """Deliver mail and SMS from the outbox, tell clients of sign-outs, seal transactions into signed days."""
+    """Deliver mail and SMS from the outbox, tell clients of sign-outs, seal transactions, expire value."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     settings = Settings.from_env()
     app = create_app(settings)
-    parts: list[Part] = [worker_for_people(app, settings), worker_for_clients(app, settings), Sealer(app, settings)]
+    parts: list[Part] = [
+        worker_for_people(app, settings),
+        worker_for_clients(app, settings),
+        Sealer(app, settings),
+        Sweeper(app, settings),
+    ]
 
     def stop(number: int, frame: FrameType | None) -> None:
         _stop(parts)
@@ -78,6 +85,7 @@ def worker() -> None:
     _run(parts[0], parts)
     for thread in beside:
         thread.join()
+    ledger.close()
 
 
 def _run(part: Part, parts: Sequence[Part]) -> None:

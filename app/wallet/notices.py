@@ -17,18 +17,19 @@ from app.messaging.compose import compose_mail
 from app.web.locale import translate
 
 
-def send(member_id: UUID, message: str, *, at: datetime, **values: Any) -> None:
-    """Queue mail to the member with the surrounding transaction. `at` is when it happened."""
+def send(member_id: UUID, message: str, *, at: datetime | None = None, **values: Any) -> None:
+    """Queue mail to the member with the surrounding transaction. `at` is when it happened, for messages that say so."""
     columns = (Member.email, Member.family_name, Member.given_name, Member.locale)
     to = session().execute(select(*columns).where(Member.id == member_id)).one()
-    when = format_datetime(at.astimezone(issuer_zone()), translate("web.moment_with_year", to.locale), locale=to.locale)
+    if at is not None:
+        pattern = translate("web.moment_with_year", to.locale)
+        values["at"] = format_datetime(at.astimezone(issuer_zone()), pattern, locale=to.locale)
     mail = compose_mail(
         to=to.email,
         message=message,
         locale=to.locale,
         family_name=to.family_name,
         given_name=to.given_name,
-        at=when,
         **values,
     )
     outbox.emit("mail", mail)
