@@ -23,7 +23,9 @@ from app.wallet import suspension_api, suspension_pages
 from app.wallet.codes import api as codes_api
 from app.wallet.proof import api as proof_api
 from app.wallet.proof import pages as proof_pages
+from app.wallet.settlement import api as settlement_api
 from app.wallet.spend_control import GrantControls
+from app.wallet.webhooks import api as webhooks_api
 from app.web import arguments, csrf, formats, headers, locale, protection, request_id, tls
 from app.web.request import PlainRequest
 from app.web.session import PageSessions
@@ -71,6 +73,8 @@ def create_app(settings: Settings) -> Flask:
         reader_api.blueprint,
         till_codes_api.blueprint,
         proof_api.blueprint,
+        settlement_api.blueprint,
+        webhooks_api.blueprint,
     )
     return app
 

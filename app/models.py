@@ -9,6 +9,8 @@ from app.wallet import hold_models as holds
 from app.wallet import models as wallet
 from app.wallet.housekeeping import models as housekeeping
 from app.wallet.proof import models as proof
+from app.wallet.settlement import models as settlement
+from app.wallet.webhooks import models as webhooks
 
 __all__ = [
     "holds",
@@ -21,7 +23,9 @@ __all__ = [
     "outbox",
     "proof",
     "reader",
+    "settlement",
     "wallet",
+    "webhooks",
 ]
 
 metadata = Base.metadata

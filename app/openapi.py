@@ -15,6 +15,7 @@ from werkzeug.wrappers import Response
 
 from app import problem
 from app.oauth.protector import Bearer
+from app.oauth.scopes import SCOPES, Consent
 from app.wallet.errors import STATUS_OF
 from app.wallet.schemas import ProblemView
 from app.web.csrf import csrf
@@ -25,7 +26,10 @@ DESCRIPTION = """\
 The resource API of Kumiai. Every call carries an OAuth 2 access token that a member consented to. Amounts are \
 whole yen. Errors are RFC 9457 problem+json with a stable `code`."""
 
-_DETAILS = ("parameter", "field", "scope", "problem", "tries_left", "max_yen")
+_DETAILS = (
+    *("parameter", "field", "scope", "problem", "tries_left", "max_yen"),
+    *("day", "today", "character", "max", "digits"),
+)
 """What the sentences of errors name in an answer. The page of an error says a word for it."""
 
 pages = Blueprint("docs", __name__)
@@ -117,8 +121,8 @@ _PROBLEM = {
 
 def _oauth2(issuer_url: str, scopes: list[str]) -> dict[str, Any]:
     token_url = f"{issuer_url}/oauth/token"
-    for_members = {scope: scope for scope in scopes if not scope.startswith("till")}
-    for_tills = {scope: scope for scope in scopes if scope.startswith("till")}
+    for_members = {scope: scope for scope in scopes if SCOPES[scope] is not Consent.NONE}
+    for_programs = {scope: scope for scope in scopes if SCOPES[scope] is Consent.NONE}
     return {
         "type": "oauth2",
         "flows": {
@@ -128,7 +132,7 @@ def _oauth2(issuer_url: str, scopes: list[str]) -> dict[str, Any]:
                 "refreshUrl": token_url,
                 "scopes": for_members,
             },
-            "clientCredentials": {"tokenUrl": token_url, "scopes": for_tills},
+            "clientCredentials": {"tokenUrl": token_url, "scopes": for_programs},
         },
     }
 

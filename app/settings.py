@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -52,6 +53,8 @@ class Settings:
     time_zone: str = "Asia/Tokyo"
     expiry_notice_days: int = 14
     """So many days before value expires its member is told by mail; 0: never."""
+    webhook_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Networks that webhooks may be sent to though they are not public: the campus's own."""
 
     @property
     def production(self) -> bool:
@@ -89,6 +92,7 @@ class Settings:
             default_locale=source.get("KUMIAI_DEFAULT_LOCALE", cls.default_locale),
             time_zone=source.get("KUMIAI_TIME_ZONE", cls.time_zone),
             expiry_notice_days=_days(source, "KUMIAI_EXPIRY_NOTICE_DAYS", cls.expiry_notice_days),
+            webhook_networks=_networks(source, "KUMIAI_WEBHOOK_NETWORKS"),
         )
         settings._refuse_what_cannot_work()
         if settings.production:
@@ -158,3 +162,10 @@ def _days(source: Mapping[str, str], name: str, default: int) -> int:
     if not re.fullmatch("[0-9]{1,3}", value):
         raise SettingsError(f"{name} must be a whole number of days, such as 14; 0 sends no such mail")
     return int(value)
+
+
+def _networks(source: Mapping[str, str], name: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    try:
+        return tuple(ip_network(each.strip()) for each in source.get(name, "").split(",") if each.strip())
+    except ValueError:
+        raise SettingsError(f"{name} must be networks such as 10.20.0.0/16, with commas between them") from None

@@ -150,6 +150,12 @@ def suspend(member_id: UUID) -> None:
     sessions.revoke_all_sessions(member_id)
 
 
+def close(member_id: UUID) -> None:
+    """Let nobody sign in as this member ever again, and end every session."""
+    session().execute(update(Member).where(Member.id == member_id).values(status="closed"))
+    sessions.revoke_all_sessions(member_id)
+
+
 def normal_email(email: str) -> str:
     """The form an address is stored and looked up in: half-width, without blanks around it, lower case."""
     return unicodedata.normalize("NFKC", email).strip().lower()

@@ -102,10 +102,12 @@ def lower(*, grant_id: UUID, seen: Mandate, to: Mandate, controls: SpendControls
 def revoke(*, grant_id: UUID, controls: SpendControls) -> None:
     """Take the permission back: the grant and all its tokens, at once and for good."""
     grant = _locked(grant_id)
-    if grant.revoked_at is None:
+    ends = grant.revoked_at is None
+    if ends:
         grant.revoked_at = clock.now()
     _revoke_tokens(OAuthToken.grant_id == grant_id)
-    controls.grant_changed(grant_id=grant_id, mandate=None)
+    if ends:
+        controls.grants_ended([grant_id])
 
 
 def revoke_all(member_id: UUID, *, controls: SpendControls) -> None:

@@ -9,8 +9,10 @@ import click
 from flask import Flask
 
 from app import db, models
+from app.errors import DomainError
 from app.factory import create_app
 from app.issuer import NoIssuer
+from app.seal import SealBroken
 from app.settings import Settings, development_environment
 from app.wallet import ledger
 from app.web.terminal import say
@@ -41,3 +43,16 @@ def _without_pages(settings: Settings) -> Flask:
     db.init_app(app, settings)
     assert models.metadata.tables
     return app
+
+
+@contextmanager
+def office(*, server: bool = False) -> Iterator[Settings]:
+    """The same, with every refusal, and another KUMIAI_SEALING_KEY than the server's, said in a sentence."""
+    with database(server=server) as settings:
+        try:
+            yield settings
+        except DomainError as error:
+            said = (say(f"error.{error.code}{part}", **error.detail) for part in ("", ".cure"))
+            raise click.ClickException("\n".join(said)) from None
+        except SealBroken:
+            raise click.ClickException(say("keys.seal_broken")) from None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -13,12 +12,11 @@ import click
 from sqlalchemy import select
 
 from app.db import session, transaction
-from app.errors import DomainError
 from app.issuer import current_issuer
 from app.member.models import Member
 from app.member.service import normal_email
 from app.money import format_yen
-from app.office.database import database
+from app.office.database import office
 from app.wallet import suspension
 from app.wallet.hold_models import StopEvent
 from app.wallet.models import Money, Wallet
@@ -35,10 +33,10 @@ def member() -> None:
 @click.option("--reason", default="", help="Kept with the stop.")
 def suspend(email: str, reason: str) -> None:
     """Stop an account at once: wallets, sessions, tokens."""
-    with office() as zone, transaction():
+    with office(server=True) as settings, transaction():
         stopped = suspension.suspend(member_id_of(email), actor=actor(), reason=_reason(reason))
     if stopped.already:
-        click.echo(say("member.already", at=local(stopped.suspended_at, zone=zone)))
+        click.echo(say("member.already", at=local(stopped.suspended_at, zone=settings.zone)))
     else:
         click.echo(say("member.suspended", monies=_listed(stopped.monies)))
 
@@ -48,7 +46,7 @@ def suspend(email: str, reason: str) -> None:
 @click.option("--reason", required=True, help="Why, for the record.")
 def resume(email: str, reason: str) -> None:
     """Open a stopped account again. Closed wallets stay closed."""
-    with office(), transaction():
+    with office(server=True), transaction():
         if not _reason(reason):
             raise click.ClickException(say("member.no_reason"))
         monies = suspension.resume(member_id_of(email), actor=actor(), reason=_reason(reason))
@@ -59,21 +57,10 @@ def resume(email: str, reason: str) -> None:
 @click.argument("email")
 def show(email: str) -> None:
     """Name, status, wallets, and when the account was stopped, by whom and why."""
-    with office() as zone, transaction():
-        lines = list(_described(session().get_one(Member, member_id_of(email)), zone=zone))
+    with office(server=True) as settings, transaction():
+        lines = list(_described(session().get_one(Member, member_id_of(email)), zone=settings.zone))
     for line in lines:
         click.echo(line)
-
-
-@contextmanager
-def office() -> Iterator[ZoneInfo]:
-    """The database, with every refusal said in a sentence. Yields the issuer's time zone."""
-    with database(server=True) as settings:
-        try:
-            yield settings.zone
-        except DomainError as error:
-            said = (say(f"error.{error.code}{part}", **error.detail) for part in ("", ".cure"))
-            raise click.ClickException("\n".join(said)) from None
 
 
 def member_id_of(email: str) -> UUID:

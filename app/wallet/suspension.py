@@ -58,7 +58,7 @@ def suspend(member_id: UUID, *, actor: str, reason: str = "") -> Stopped:
     `actor` is BY_MEMBER, a client_id, or who in the office. Asked again it changes nothing, mails nothing, and answers
     the same. Raises NotFound; AccountClosed, of an account that is closed and moves nothing anyway.
     """
-    status = _locked_status(member_id)
+    status = locked_status(member_id)
     if status == "closed":
         raise AccountClosed
     suspend_member(member_id)
@@ -85,7 +85,7 @@ def resume(member_id: UUID, *, actor: str, reason: str) -> tuple[str, ...]:
     NotFound, AccountClosed, NotSuspended.
     """
     assert reason, "nobody resumes without a reason"
-    status = _locked_status(member_id)
+    status = locked_status(member_id)
     if status != "suspended":
         raise AccountClosed if status == "closed" else NotSuspended
     session().execute(update(Member).where(Member.id == member_id).values(status="active"))
@@ -97,8 +97,8 @@ def resume(member_id: UUID, *, actor: str, reason: str) -> tuple[str, ...]:
     return _monies(member_id, status="active")
 
 
-def _locked_status(member_id: UUID) -> str:
-    """A sign-in, a stop and a resumption of one member come one after the other. Raises NotFound."""
+def locked_status(member_id: UUID) -> str:
+    """The member's status: what changes it comes one after the other, and sign-ins wait. Raises NotFound."""
     statement = select(Member.status).where(Member.id == member_id).with_for_update(key_share=True)
     status = session().scalar(statement)
     if status is None:

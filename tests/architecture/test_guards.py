@@ -80,6 +80,8 @@ EXAMPLES = {
     "client_id": "example_app",
     "code": "not_found",
     "day": "2026-11-23",
+    "delivery_id": UUID(int=1),
+    "endpoint_id": UUID(int=1),
     "filename": "kumiai.css",
     "grant_id": UUID(int=1),
     "link": "none",
@@ -87,6 +89,7 @@ EXAMPLES = {
     "money": "meal",
     "permission": "balance",
     "request_id": "example-1",
+    "settlement_id": UUID(int=1),
     "transaction_id": UUID(int=1),
 }
 """A value for each argument that stands in an address."""
