@@ -79,15 +79,21 @@ def test_rooms_stay_small() -> None:
 EXAMPLES = {
     "client_id": "example_app",
     "code": "not_found",
+    "code_id": UUID(int=1),
     "day": "2026-11-23",
+    "delivery_id": UUID(int=1),
+    "endpoint_id": UUID(int=1),
     "filename": "kumiai.css",
     "grant_id": UUID(int=1),
+    "hold_id": UUID(int=1),
     "job_id": UUID(int=1),
     "link": "none",
     "locale": "en",
     "money": "meal",
+    "payment_id": UUID(int=1),
     "permission": "balance",
     "request_id": "example-1",
+    "settlement_id": UUID(int=1),
     "transaction_id": UUID(int=1),
 }
 """A value for each argument that stands in an address."""

@@ -14,12 +14,16 @@ from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
+from sqlalchemy import text
 
+from app.db import transaction
 from app.wallet import directory
 from app.wallet.errors import STATUS_OF
 from app.web.locale import LOCALES, translate
 from tests import factories
 from tests.reader.stand import stand as make_stand
+from tests.wallet.settlement.test_api import token as shop_token
+from tests.wallet.webhooks.conftest import new_service
 
 EXAMPLES = os.environ.get("KUMIAI_EXAMPLES")
 """How many requests to try of each operation, others every time. Left unset: 60, always the same."""
@@ -30,6 +34,8 @@ GENERATED = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
+
+PURPOSES = ("payment", "charge")
 
 OPERATIONS = [
     ("GET", "/v1/me"),
@@ -46,7 +52,32 @@ OPERATIONS = [
     ("POST", "/v1/bulk/{job_id}/stop"),
     ("GET", "/v1/bulk/{job_id}/results"),
     ("POST", "/v1/payments"),
+    ("POST", "/v1/suspend"),
     ("POST", "/v1/taps"),
+    ("GET", "/v1/settlements"),
+    ("GET", "/v1/settlements/{settlement_id}"),
+    ("GET", "/v1/settlements/{settlement_id}/statement.pdf"),
+    ("GET", "/v1/settlements/{settlement_id}/statement.csv"),
+    ("POST", "/v1/code-payments"),
+    ("POST", "/v1/code-charges"),
+    ("POST", "/v1/codes"),  # after them: it cancels the codes shown before
+    ("GET", "/v1/codes/{code_id}"),
+    ("DELETE", "/v1/codes/{code_id}"),
+    ("GET", "/v1/shop-codes/scanned"),
+    ("POST", "/v1/payments/by-code"),
+    ("POST", "/v1/shop-codes"),
+    ("GET", "/v1/shop-codes/{code_id}"),
+    ("DELETE", "/v1/shop-codes/{code_id}"),
+    ("POST", "/v1/webhook-endpoints"),
+    ("GET", "/v1/webhook-endpoints"),
+    ("GET", "/v1/webhook-endpoints/{endpoint_id}"),
+    ("PATCH", "/v1/webhook-endpoints/{endpoint_id}"),
+    ("DELETE", "/v1/webhook-endpoints/{endpoint_id}"),
+    ("POST", "/v1/webhook-endpoints/{endpoint_id}/rotate-secret"),
+    ("POST", "/v1/webhook-endpoints/{endpoint_id}/test"),
+    ("GET", "/v1/webhook-endpoints/{endpoint_id}/deliveries"),
+    ("GET", "/v1/webhook-endpoints/{endpoint_id}/deliveries/{delivery_id}"),
+    ("POST", "/v1/webhook-endpoints/{endpoint_id}/deliveries/{delivery_id}/resend"),
 ]
 
 
@@ -57,34 +88,77 @@ def api(app: Flask) -> Any:
 
 @dataclass(frozen=True)
 class Callers:
-    """A token that may do everything a member can allow, a till's, and what a good request names."""
+    """Tokens: of a member who allowed nearly all, a till, a member to be stopped; and what a good request names."""
 
     member: str
     till: str
+    suspender: str
+    """Of a member whose account it stops: good once."""
+    shop: str
+    service: str
     named: Mapping[str, Mapping[str, Any]]
+    in_path: Mapping[tuple[str, str], str]
+    """What exists by its name in a path, for each method. What is changed is not what is tested."""
 
     def token(self, path: str) -> str:
-        return self.till if path == "/v1/taps" else self.member
+        if path.startswith("/v1/settlements"):
+            return self.shop
+        if path.startswith("/v1/webhook-endpoints"):
+            return self.service
+        if path.startswith(("/v1/taps", "/v1/code-", "/v1/shop-codes")) and path != "/v1/shop-codes/scanned":
+            return self.till
+        return self.suspender if path == "/v1/suspend" else self.member
 
 
 @pytest.fixture(scope="module")
 def callers(app: Flask) -> Callers:
     with app.app_context():
-        stand = make_stand(balance_yen=1_000_000)
-        shop = factories.oauth_client(allowed_shops=[stand.holder.shop_id])
+        stand = make_stand(balance_yen=1_000_000, token_scopes=("till", "till:charge"))
+        shop = factories.oauth_client(
+            allowed_shops=[stand.holder.shop_id], scopes=("profile", "balance", "history", "payment", "charge")
+        )
+        service = new_service(app)
+        changed, endpoint = (service.create("https://hooks.example.ac.jp/")["id"] for _ in range(2))
+        delivery = service.call("POST", f"/{endpoint}/test").get_json()["delivery_id"]
+        member = factories.access_token(
+            member_id=stand.holder.member_id,
+            client_id=shop.id,
+            scopes=["profile", "balance", "history", "payment", "charge"],
+        )
+        http, key = app.test_client(), {"Authorization": f"Bearer {member}"}
+        shown = [http.post("/v1/codes", json={"purpose": p}, headers=key).get_json()["code"] for p in PURPOSES]
+        asked = http.post(
+            "/v1/shop-codes", json={"amount_yen": 1}, headers={"Authorization": f"Bearer {stand.token}"}
+        ).get_json()["code"]
+        with transaction() as session:  # they are tried when their minute is over
+            session.execute(text("UPDATE one_time_code SET expires_at = now() + interval '1 hour'"))
         return Callers(
-            member=factories.access_token(
-                member_id=stand.holder.member_id,
-                client_id=shop.id,
-                scopes=["profile", "balance", "history", "payment"],
-            ),
+            member=member,
             till=stand.token,
+            suspender=factories.access_token(
+                member_id=factories.holder().member_id,
+                client_id=factories.oauth_client(scopes=["suspend"]).id,
+                scopes=["suspend"],
+            ),
+            shop=shop_token([stand.holder.shop_id]),
+            service=service.token,
+            in_path={
+                ("PATCH", "endpoint_id"): changed,
+                **{(method, "endpoint_id"): endpoint for method in ("GET", "POST")},
+                **{(method, "delivery_id"): delivery for method in ("GET", "POST")},
+            },
             named={
                 "/v1/payments": {
                     "money": stand.holder.money,
                     "shop": directory.shop_by_id(stand.holder.shop_id).code,
                 },
                 "/v1/taps": {"money": stand.holder.money, "card": stand.body()["card"]},
+                "/v1/codes": {"money": None},
+                "/v1/payments/by-code": {"code": asked, "money": stand.holder.money},
+                "/v1/shop-codes": {"money": None},
+                "/v1/code-payments": {"code": shown[0], "money": None, "amount_yen": 1},
+                "/v1/code-charges": {"code": shown[1], "money": None, "amount_yen": 1},
+                "/v1/webhook-endpoints": {"url": "https://hooks.example.ac.jp/"},
             },
         )
 
@@ -97,11 +171,14 @@ def test_every_operation_keeps_to_the_document(api: Any, callers: Callers, metho
     @given(case=api[path][method].as_strategy())
     @GENERATED
     def run(case: Any) -> None:
-        if path in callers.named and case.meta.generation.mode.is_positive:
+        positive = case.meta.generation.mode.is_positive
+        if positive and method == "POST" and path in callers.named:
             # what exists here, so that not every good request ends at an unknown shop or card
             case.body = {**case.body, **callers.named[path]}
             if path == "/v1/taps":
                 case.headers["Idempotency-Key"] = case.body["tap_id"]
+        if positive and method != "DELETE" and path.startswith("/v1/webhook-endpoints/"):
+            case.path_parameters = {name: callers.in_path[method, name] for name in case.path_parameters}
         answer = case.call_and_validate(
             headers={"Authorization": f"Bearer {callers.token(path)}"},
             excluded_checks=[positive_data_acceptance],  # a request of the right form may break a rule of money
@@ -110,7 +187,7 @@ def test_every_operation_keeps_to_the_document(api: Any, callers: Callers, metho
 
     run()
     if method == "POST":
-        assert 201 in statuses, "the ledger was reached"
+        assert statuses & {200, 201, 202}, "what it does was reached"
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
