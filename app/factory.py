@@ -16,9 +16,12 @@ from app.member import pages as member_pages
 from app.messaging import dev_mailbox
 from app.oauth import wiring as oauth
 from app.reader import api as reader_api
+from app.reader import service as reader_service
 from app.reader.codes import api as till_codes_api
 from app.settings import Settings
 from app.wallet import api as wallet_api
+from app.wallet import api_batch, api_holds, api_payments, refunds, suspension_api, suspension_pages
+from app.wallet.bulk import api as bulk_api
 from app.wallet.codes import api as codes_api
 from app.wallet.proof import api as proof_api
 from app.wallet.proof import pages as proof_pages
@@ -64,11 +67,18 @@ def create_app(settings: Settings) -> Flask:
     member_pages.init_app(app)
     dev_mailbox.init_app(app, settings)
     oauth.init_app(app, settings, controls=GrantControls())
+    refunds.init_app(app, till_of=reader_service.till_of)
     proof_pages.init_app(app)
+    app.register_blueprint(suspension_pages.pages)
     openapi.init_app(
         app,
         wallet_api.blueprint,
+        api_payments.blueprint,
+        api_batch.blueprint,
+        api_holds.blueprint,
+        bulk_api.blueprint,
         codes_api.blueprint,
+        suspension_api.blueprint,
         reader_api.blueprint,
         till_codes_api.blueprint,
         proof_api.blueprint,

@@ -16,6 +16,7 @@ from app.wallet import statements as sql
 from app.wallet.books import AccountChange, ControlChange, Decision, NewTransaction, WalletChange
 from app.wallet.decide import is_dry_run
 from app.wallet.documents import document
+from app.wallet.parts import plain_parts
 from app.wallet.postings import Posting, Refused
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -194,9 +195,9 @@ def _request_rows(batch: Batch, decision: Decision) -> list[dict[str, Any]]:
 
 
 def _answer(new: NewTransaction) -> dict[str, Any]:
-    """What the outcome says beyond the transaction's own row. The parts of a plain payment follow from it."""
+    """What the outcome says beyond the transaction's own row, from which plain parts follow."""
     answer: dict[str, Any] = {"balance_yen": new.balance_yen}
-    if len(new.parts) > 1 or any(part.money != new.money for part in new.parts):
+    if new.parts != plain_parts(kind=new.kind, money=new.money, amount_yen=new.amount_yen, balance_yen=new.balance_yen):
         answer["parts"] = [[part.money, part.amount_yen, part.balance_yen] for part in new.parts]
     if new.points_yen:
         answer["points_yen"] = new.points_yen

@@ -40,17 +40,24 @@ _DECODER = json.JSONDecoder(parse_int=whole_number)
 class Parser(FlaskParser):
     """webargs' parser of arguments, which answers 400 or 422 to JSON that it would otherwise break on."""
 
+    def json_body(self, req: Request) -> Any:
+        """The body of a view that checks it itself, down to what text can be kept; `{}` where there is none."""
+        body = super().load_json(req, Schema())
+        return {} if body is missing else body
+
+    def load_json(self, req: Request, schema: Any) -> Any:
+        body = super().load_json(req, schema)
+        if body is not missing and b"\\u" in req.get_data(cache=True):  # the only way to write what cannot be kept
+            _refuse_unstorable_text(body)
+        return body
+
     def _raw_load_json(self, req: Request) -> Any:
         if not is_json_request(req):
             return missing
-        raw = req.get_data(cache=True)
         try:
-            body = _DECODER.decode(raw.decode())
+            return _DECODER.decode(req.get_data(cache=True).decode())
         except RecursionError as error:
             raise json.JSONDecodeError("nested too deeply", "…", 0) from error
-        if b"\\u" in raw:  # the only way to write what cannot be kept
-            _refuse_unstorable_text(body)
-        return body
 
 
 class Blueprint(flask_smorest.Blueprint):

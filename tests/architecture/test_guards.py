@@ -85,6 +85,7 @@ EXAMPLES = {
     "endpoint_id": UUID(int=1),
     "filename": "kumiai.css",
     "grant_id": UUID(int=1),
+    "job_id": UUID(int=1),
     "link": "none",
     "locale": "en",
     "money": "meal",
