@@ -19,6 +19,7 @@ from app.db import DATABASE_AWAY
 from app.errors import DomainError
 from app.web.locale import translate
 from app.web.request_id import request_id
+from app.web.response import Answer
 
 _MACHINE_PATHS = ("/v1/", "/oauth/", "/openapi.json", "/.well-known/", "/proof/")
 _PAGES_UNDER_MACHINE_PATHS = ("/oauth/authorize/", "/oauth/device/", "/oauth/logout/")
@@ -55,7 +56,7 @@ def problem(
     body = described(code=code, status=status, detail=detail)
     if errors:
         body["errors"] = errors
-    response = Response(_as_json(body), status=status, mimetype="application/problem+json")
+    response = Answer(_as_json(body), status=status, mimetype="application/problem+json")
     _set_retry_after(response, detail)
     return response
 
@@ -89,7 +90,7 @@ def page(*, code: str, status: int, detail: dict[str, Any] | None = None) -> Res
         cure=_cure_for_people(code, detail),
         status=status,
     )
-    response = Response(html, status=status, mimetype="text/html")
+    response = Answer(html, status=status, mimetype="text/html")
     _set_retry_after(response, detail)
     return response
 

@@ -52,6 +52,8 @@ class Settings:
     default_locale: str = "ja"
     time_zone: str = "Asia/Tokyo"
     max_hold_s: int = 7 * 86_400
+    expiry_notice_days: int = 14
+    """So many days before value expires its member is told by mail; 0: never."""
     webhook_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     """Networks that webhooks may be sent to though they are not public: the campus's own."""
 
@@ -91,6 +93,7 @@ class Settings:
             default_locale=source.get("KUMIAI_DEFAULT_LOCALE", cls.default_locale),
             time_zone=source.get("KUMIAI_TIME_ZONE", cls.time_zone),
             max_hold_s=_seconds(source, "KUMIAI_MAX_HOLD_S", cls.max_hold_s),
+            expiry_notice_days=_days(source, "KUMIAI_EXPIRY_NOTICE_DAYS", cls.expiry_notice_days),
             webhook_networks=_networks(source, "KUMIAI_WEBHOOK_NETWORKS"),
         )
         settings._refuse_what_cannot_work()
@@ -160,6 +163,13 @@ def _count(source: Mapping[str, str], name: str) -> int:
     value = source.get(name) or "0"
     if not re.fullmatch("[0-9]{1,2}", value):
         raise SettingsError(f"{name} must be a whole number, the count of proxies in front of the server")
+    return int(value)
+
+
+def _days(source: Mapping[str, str], name: str, default: int) -> int:
+    value = source.get(name) or str(default)
+    if not re.fullmatch("[0-9]{1,3}", value):
+        raise SettingsError(f"{name} must be a whole number of days, such as 14; 0 sends no such mail")
     return int(value)
 
 

@@ -1,4 +1,4 @@
-"""`kumiai worker`: people, clients, webhooks and sealing in one process, so that none holds up another."""
+"""`kumiai worker`: people, clients, webhooks, sealing, what expires: in one process, so that none holds up another."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ from app.member import service
 from app.messaging.worker import Deliver, Tidy, Worker, mail_and_sms
 from app.oauth import backchannel, purge
 from app.settings import Settings
+from app.wallet import ledger
+from app.wallet.bulk.runner import BulkRunner
+from app.wallet.housekeeping.sweeper import Sweeper
 from app.wallet.proof.sealer import Sealer
 from app.wallet.settlement import closing
 from app.wallet.webhooks import purge as webhooks_purge
@@ -77,7 +80,7 @@ def finish_settlements(app: Flask) -> Tidy:
 
 @click.command()
 def worker() -> None:
-    """Deliver mail and SMS from the outbox, tell clients of sign-outs, send webhooks, seal days of transactions."""
+    """Deliver mail, SMS and webhooks, seal transactions, run bulk jobs, end what has run out."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     settings = Settings.from_env()
     app = create_app(settings)
@@ -86,6 +89,8 @@ def worker() -> None:
         worker_for_clients(app, settings),
         Sender(app, settings),
         Sealer(app, settings),
+        BulkRunner(app),
+        Sweeper(app, settings),
     ]
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -99,6 +104,7 @@ def worker() -> None:
     _run(parts[0], parts)
     for thread in beside:
         thread.join()
+    ledger.close()
 
 
 def _run(part: Part, parts: Sequence[Part]) -> None:

@@ -34,7 +34,11 @@ SCOPES: dict[str, Consent] = {
     "shop:read": Consent.NONE,
     "shop:refund": Consent.NONE,
     "webhook": Consent.NONE,
+    "bulk": Consent.NONE,
 }
+
+ONLY_FOR = {"bulk": "service"}
+"""Scopes of one profile only: value for a whole faculty is no business of a till."""
 
 
 def in_order(scopes: Iterable[str]) -> tuple[str, ...]:

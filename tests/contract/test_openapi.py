@@ -15,7 +15,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from app.db import transaction
 from app.oauth.clients import register_client
@@ -48,13 +48,22 @@ OPERATIONS = [
     ("GET", "/v1/transactions/{transaction_id}"),
     ("GET", "/v1/transactions/{transaction_id}/proof"),
     ("GET", "/v1/transactions/by-request/{request_id}"),
+    ("POST", "/v1/bulk"),
+    ("GET", "/v1/bulk/{job_id}"),
+    ("GET", "/v1/bulk/{job_id}/problems"),
+    ("POST", "/v1/bulk/{job_id}/start"),
+    ("POST", "/v1/bulk/{job_id}/stop"),
+    ("GET", "/v1/bulk/{job_id}/results"),
     ("POST", "/v1/payments"),
+    ("POST", "/v1/suspend"),
     ("POST", "/v1/taps"),
     ("GET", "/v1/settlements"),
     ("GET", "/v1/settlements/{settlement_id}"),
     ("GET", "/v1/settlements/{settlement_id}/statement.pdf"),
     ("GET", "/v1/settlements/{settlement_id}/statement.csv"),
-    ("POST", "/v1/codes"),
+    ("POST", "/v1/code-payments"),
+    ("POST", "/v1/code-charges"),
+    ("POST", "/v1/codes"),  # after them: it cancels the codes shown before
     ("GET", "/v1/codes/{code_id}"),
     ("DELETE", "/v1/codes/{code_id}"),
     ("GET", "/v1/shop-codes/scanned"),
@@ -62,8 +71,6 @@ OPERATIONS = [
     ("POST", "/v1/shop-codes"),
     ("GET", "/v1/shop-codes/{code_id}"),
     ("DELETE", "/v1/shop-codes/{code_id}"),
-    ("POST", "/v1/code-payments"),
-    ("POST", "/v1/code-charges"),
     ("POST", "/v1/webhook-endpoints"),
     ("GET", "/v1/webhook-endpoints"),
     ("GET", "/v1/webhook-endpoints/{endpoint_id}"),
@@ -94,10 +101,12 @@ def api(app: Flask) -> Any:
 
 @dataclass(frozen=True)
 class Callers:
-    """A token that may do everything a member can allow, a till's, and what a good request names."""
+    """Tokens: of a member who allowed nearly all, a till, a member to be stopped; and what a good request names."""
 
     member: str
     till: str
+    suspender: str
+    """Of a member whose account it stops: good once."""
     shop: str
     service: str
     biller: str
@@ -114,7 +123,7 @@ class Callers:
             return self.service
         if path.startswith(("/v1/taps", "/v1/code-", "/v1/shop-codes")) and path != "/v1/shop-codes/scanned":
             return self.till
-        return self.member
+        return self.suspender if path == "/v1/suspend" else self.member
 
 
 @pytest.fixture(scope="module")
@@ -148,10 +157,17 @@ def callers(app: Flask) -> Callers:
             for n, address in enumerate(["/v1/payments", "/v1/holds", "/v1/holds"])
         )
         biller = _biller(stand.holder)
+        with transaction() as session:  # they are tried when their minute is over
+            session.execute(text("UPDATE one_time_code SET expires_at = now() + interval '1 hour'"))
         return Callers(
             member=member,
             biller=biller,
             till=stand.token,
+            suspender=factories.access_token(
+                member_id=factories.holder().member_id,
+                client_id=factories.oauth_client(scopes=["suspend"]).id,
+                scopes=["suspend"],
+            ),
             shop=shop_token([stand.holder.shop_id]),
             service=service.token,
             in_path={
