@@ -19,6 +19,7 @@ _COMMANDS = {
     "routes": "app.routes:routes",
     "ledger": "app.office.ledger_commands:ledger",
     "proof": "app.wallet.proof.commands:proof",
+    "bulk": "app.office.bulk_commands:bulk",
     "member": "app.office.member_commands:member",
     "money": "app.office.money_commands:money",
     "move-rule": "app.office.move_rule_commands:move_rule",

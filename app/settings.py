@@ -51,6 +51,7 @@ class Settings:
     trusted_proxies: int = 0
     default_locale: str = "ja"
     time_zone: str = "Asia/Tokyo"
+    max_hold_s: int = 7 * 86_400
     expiry_notice_days: int = 14
     """So many days before value expires its member is told by mail; 0: never."""
     webhook_networks: tuple[IPv4Network | IPv6Network, ...] = ()
@@ -91,6 +92,7 @@ class Settings:
             trusted_proxies=_count(source, "KUMIAI_TRUSTED_PROXIES"),
             default_locale=source.get("KUMIAI_DEFAULT_LOCALE", cls.default_locale),
             time_zone=source.get("KUMIAI_TIME_ZONE", cls.time_zone),
+            max_hold_s=_seconds(source, "KUMIAI_MAX_HOLD_S", cls.max_hold_s),
             expiry_notice_days=_days(source, "KUMIAI_EXPIRY_NOTICE_DAYS", cls.expiry_notice_days),
             webhook_networks=_networks(source, "KUMIAI_WEBHOOK_NETWORKS"),
         )
@@ -148,6 +150,13 @@ def _key(source: Mapping[str, str], name: str) -> bytes:
     if len(key) != 32:
         raise SettingsError(f"{name} must be 32 bytes in base64; make one with: openssl rand -base64 32")
     return key
+
+
+def _seconds(source: Mapping[str, str], name: str, default: int) -> int:
+    value = source.get(name) or str(default)
+    if not re.fullmatch("[1-9][0-9]{0,7}", value):
+        raise SettingsError(f"{name} must be a whole number of seconds, such as {default}")
+    return int(value)
 
 
 def _count(source: Mapping[str, str], name: str) -> int:

@@ -22,6 +22,7 @@ from app.messaging.worker import Deliver, Tidy, Worker, mail_and_sms
 from app.oauth import backchannel, purge
 from app.settings import Settings
 from app.wallet import ledger
+from app.wallet.bulk.runner import BulkRunner
 from app.wallet.housekeeping.sweeper import Sweeper
 from app.wallet.proof.sealer import Sealer
 from app.wallet.settlement import closing
@@ -79,7 +80,7 @@ def finish_settlements(app: Flask) -> Tidy:
 
 @click.command()
 def worker() -> None:
-    """Deliver mail, SMS and webhooks, tell clients of sign-outs, seal transactions, end what has run out."""
+    """Deliver mail, SMS and webhooks, seal transactions, run bulk jobs, end what has run out."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     settings = Settings.from_env()
     app = create_app(settings)
@@ -88,6 +89,7 @@ def worker() -> None:
         worker_for_clients(app, settings),
         Sender(app, settings),
         Sealer(app, settings),
+        BulkRunner(app),
         Sweeper(app, settings),
     ]
 

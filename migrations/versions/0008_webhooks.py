@@ -103,7 +103,12 @@ def upgrade() -> None:
         sa.Column(
             "grant_id", sa.Uuid(), nullable=True, comment="the permission it is sent by, where there is no other right"
         ),
-        sa.Column("payload_sealed", sa.LargeBinary(), nullable=False, comment="the body as it is sent"),
+        sa.Column(
+            "payload_sealed",
+            sa.LargeBinary(),
+            nullable=True,
+            comment="the body as it is sent; null where the permission it needed ended before",
+        ),
         sa.Column("state", sa.Text(), server_default="waiting", nullable=False),
         sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
         sa.Column("last_status", sa.Integer(), nullable=True),
@@ -112,6 +117,9 @@ def upgrade() -> None:
         sa.Column("delivered_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
             "(state = 'delivered') = (delivered_at IS NOT NULL)", name=op.f("ck_webhook_delivery_delivered_at")
+        ),
+        sa.CheckConstraint(
+            "payload_sealed IS NOT NULL OR state = 'given_up'", name=op.f("ck_webhook_delivery_payload_unless_given_up")
         ),
         sa.CheckConstraint("state IN ('waiting', 'delivered', 'given_up')", name=op.f("ck_webhook_delivery_state")),
         sa.ForeignKeyConstraint(["endpoint_id"], ["webhook_endpoint.id"], name=op.f("fk_webhook_delivery_endpoint_id")),

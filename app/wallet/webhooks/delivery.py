@@ -62,7 +62,7 @@ def take(lane: Lane) -> Parcel | None:
     """The first of a leased lane; None where there is nothing of it to send. In a transaction of its own."""
     endpoint = session().get_one(WebhookEndpoint, lane.endpoint_id)
     first = session().scalar(_first(lane))
-    if first is None or lane.tries > backoff.MAX_TRIES or _taken_back(first):
+    if first is None or first.payload_sealed is None or lane.tries > backoff.MAX_TRIES or taken_back(first):
         _pass_over(lane, first)
         return None
     return Parcel(
@@ -125,11 +125,11 @@ def _first(lane: Lane) -> Any:
     return theirs.order_by(WebhookDelivery.seq).limit(1)
 
 
-def _taken_back(first: WebhookDelivery) -> bool:
-    """Whether the member took the permission back by which this would be sent."""
-    if first.grant_id is None:
+def taken_back(delivery: WebhookDelivery) -> bool:
+    """Whether the member took the permission back by which alone this may be told."""
+    if delivery.grant_id is None:
         return False
-    living = select(OAuthGrant.id).where(OAuthGrant.id == first.grant_id, OAuthGrant.revoked_at.is_(None))
+    living = select(OAuthGrant.id).where(OAuthGrant.id == delivery.grant_id, OAuthGrant.revoked_at.is_(None))
     return session().scalar(living) is None
 
 
@@ -138,8 +138,9 @@ def _pass_over(lane: Lane, first: WebhookDelivery | None) -> None:
     if not lanes.hold(lane):
         return
     if first is not None:
-        first.state = "given_up"
-        first.last_error = "WorkerDied" if lane.tries > backoff.MAX_TRIES else "PermissionRevoked"
+        first.state, first.last_error = "given_up", "WorkerDied"
+        if taken_back(first):
+            first.last_error, first.payload_sealed = "PermissionRevoked", None
         session().flush()
     lanes.go_on(lane.endpoint_id, lane.subject)
 

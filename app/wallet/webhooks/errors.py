@@ -25,3 +25,9 @@ class NotConnectable(DomainError):
     """A service hears for apps: this client is not of that kind."""
 
     code, status = "webhook_not_connectable", 422
+
+
+class PayloadGone(DomainError):
+    """It was not sent, because the permission it needed ended, and what it said is not kept."""
+
+    code, status = "webhook_payload_gone", 409

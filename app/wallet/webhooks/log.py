@@ -13,7 +13,8 @@ from sqlalchemy.orm import aliased
 from app.db import session
 from app.errors import NotFound
 from app.wallet.webhooks import lanes, payloads, service
-from app.wallet.webhooks.errors import EndpointDisabled
+from app.wallet.webhooks.delivery import taken_back
+from app.wallet.webhooks.errors import EndpointDisabled, PayloadGone
 from app.wallet.webhooks.models import WebhookAttempt, WebhookDelivery, WebhookLane
 
 Shown = Mapping[str, Any]
@@ -41,7 +42,7 @@ def one(delivery_id: UUID, *, endpoint_id: UUID, client_id: str) -> Shown:
     return {
         **_shown(delivery),
         "next_attempt_at": _next_attempt_at(delivery),
-        "payload": payloads.unsealed(delivery.payload_sealed).decode(),
+        "payload": _payload(delivery),
         "attempts": [_attempt(each) for each in session().scalars(attempts)],
     }
 
@@ -49,7 +50,7 @@ def one(delivery_id: UUID, *, endpoint_id: UUID, client_id: str) -> Shown:
 def resend(delivery_id: UUID, *, endpoint_id: UUID, client_id: str) -> Shown:
     """Send a delivery (again) as soon as may be, under the same webhook-id and in its place in the order.
 
-    One that waits is tried now. Raises NotFound, EndpointDisabled.
+    One that waits is tried now. Raises NotFound, EndpointDisabled, PayloadGone.
     """
     endpoint = service.one(endpoint_id, client_id=client_id)
     if endpoint.status != "active":
@@ -57,6 +58,8 @@ def resend(delivery_id: UUID, *, endpoint_id: UUID, client_id: str) -> Shown:
     delivery = _delivery(delivery_id, endpoint_id=endpoint_id)
     lanes.open_all([(endpoint_id, delivery.subject)])
     delivery = _delivery(delivery_id, endpoint_id=endpoint_id)  # as whoever held the lane left it
+    if delivery.payload_sealed is None:
+        raise PayloadGone
     delivery.state, delivery.delivered_at = "waiting", None
     session().flush()
     lanes.due_now(endpoint_id, delivery.subject)
@@ -70,6 +73,13 @@ def _delivery(delivery_id: UUID, *, endpoint_id: UUID) -> WebhookDelivery:
     if delivery is None:
         raise NotFound
     return delivery
+
+
+def _payload(delivery: WebhookDelivery) -> str | None:
+    """What it says; None where it was not delivered before the permission it needed ended."""
+    if delivery.payload_sealed is None or (delivery.state != "delivered" and taken_back(delivery)):
+        return None
+    return payloads.unsealed(delivery.payload_sealed).decode()
 
 
 def _next_attempt_at(delivery: WebhookDelivery) -> Any:

@@ -92,6 +92,7 @@ class WebhookDelivery(Base):
     __table_args__ = (
         CheckConstraint("state IN ('waiting', 'delivered', 'given_up')", name="state"),
         CheckConstraint("(state = 'delivered') = (delivered_at IS NOT NULL)", name="delivered_at"),
+        CheckConstraint("payload_sealed IS NOT NULL OR state = 'given_up'", name="payload_unless_given_up"),
         Index("ix_webhook_delivery_lane", "endpoint_id", "subject", "seq", postgresql_where=text("state = 'waiting'")),
         Index("ix_webhook_delivery_log", "endpoint_id", "seq"),
         Index("ix_webhook_delivery_log_by_state", "endpoint_id", "state", "seq"),
@@ -104,7 +105,9 @@ class WebhookDelivery(Base):
     subject: Mapped[UUID] = mapped_column(comment="the member, else the shop, it is about")
     event_type: Mapped[str]
     grant_id: Mapped[UUID | None] = mapped_column(comment="the permission it is sent by, where there is no other right")
-    payload_sealed: Mapped[bytes] = mapped_column(comment="the body as it is sent")
+    payload_sealed: Mapped[bytes | None] = mapped_column(
+        comment="the body as it is sent; null where the permission it needed ended before"
+    )
     state: Mapped[str] = mapped_column(default="waiting", server_default="waiting")
     attempts: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     last_status: Mapped[int | None] = mapped_column(Integer)

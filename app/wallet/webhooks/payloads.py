@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from flask import current_app
 
@@ -41,21 +40,21 @@ def of_transaction(row: Any, *, tell_member: bool, tell_balance: bool) -> dict[s
         position=row.position,
         kind=row.kind,
         amount_yen=row.amount_yen,
-        money={"code": directory.money_by_id(row.money_id).code},
-        shop=_shop(row.shop_id) if row.shop_id else None,
+        money=directory.money_by_id(row.money_id),
+        shop=directory.shop_by_id(row.shop_id) if row.shop_id else None,
         created_at=row.created_at,
         request_id=row.request_id,
-        balance_yen=row.answer.get("balance_yen") if tell_balance else None,
+        balance_yen=row.answer.get("balance_yen", 0),
+        locale=None,
+        may_see_balance=tell_balance,
+        parts=row.answer.get("parts"),
+        points_yen=row.answer.get("points_yen", 0),
         description=row.description,
         metadata=row.extra,
         reverses=row.reverses,
         taken_at=row.taken_at,
     )
     return {"member_id": str(row.member_id) if tell_member and row.member_id else None, **shown}
-
-
-def _shop(shop_id: UUID) -> dict[str, str]:
-    return {"id": str(shop_id), "code": directory.shop_by_id(shop_id).code}
 
 
 def _key() -> bytes:

@@ -238,8 +238,9 @@ class DeliveryLogView(DeliveryView):
     )
     payload = fields.String(
         required=True,
+        allow_none=True,
         metadata={
-            "description": "The body, byte for byte.",
+            "description": "The body, byte for byte. Null where the permission it needed ended before.",
             "example": '{"type":"webhook.test","timestamp":"2026-11-23T03:34:56.123456+00:00","data":{}}',
         },
     )

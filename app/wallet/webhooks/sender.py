@@ -104,7 +104,7 @@ class Sender:
             good = deliver(self._app, lane, settings=self._settings)
             self._adjust(lane.endpoint_id, fast=good and time.monotonic() - began_s < FAST_S)
         except Exception as error:  # whatever is wrong with one, the others go on; its lease runs out
-            _log.warning("lane %s of %s: %s", lane.subject, lane.endpoint_id, type(error).__name__)
+            _log.warning("something for endpoint %s was not sent: %s", lane.endpoint_id, type(error).__name__)
         finally:
             self._count(lane.endpoint_id, -1)
             self._woken.set()

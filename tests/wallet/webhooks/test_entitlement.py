@@ -205,9 +205,25 @@ class TestWhenAPermissionEnds:
         world.pay()
         world.feed()
         self.revoke(world)
+        theirs, _ = reversed(world.service.deliveries(endpoint))
+        assert world.service.log(endpoint, theirs["id"])["payload"] is None, "nor shown"
         assert len(heard(world, listening)) == 1, "what the app itself asked for"
+        assert world.service.log(endpoint, theirs["id"])["payload"] is None
+        gone = world.service.call("POST", f"/{endpoint}/deliveries/{theirs['id']}/resend")
+        assert (gone.status_code, gone.get_json()["code"]) == (409, "webhook_payload_gone")
         states = [(each["state"], each["last_error"]) for each in world.service.deliveries(endpoint)]
         assert states == [("delivered", None), ("given_up", "PermissionRevoked")]
+
+    def test_what_was_delivered_before_is_not_sent_again(self, world: World, listening: Receiver) -> None:
+        world.allow("history")
+        endpoint = world.service.listen(listening)
+        world.pay(by=SOMEBODY)
+        assert len(heard(world, listening)) == 1
+        self.revoke(world)
+        (delivery,) = world.service.deliveries(endpoint)
+        world.service.call("POST", f"/{endpoint}/deliveries/{delivery['id']}/resend")
+        assert len(heard(world, listening)) == 1
+        assert [each["last_error"] for each in world.service.deliveries(endpoint)] == ["PermissionRevoked"]
 
     def test_a_suspended_account_is_not_read(self, world: World, listening: Receiver) -> None:
         world.allow("history")
