@@ -12,7 +12,7 @@ from werkzeug.exceptions import UnprocessableEntity
 from app.member import service as members
 from app.oauth import cors
 from app.oauth.protector import Access, Bearer, current_access
-from app.wallet import history, holdings, offer, views
+from app.wallet import examples, history, holdings, offer, views
 from app.wallet.errors import LedgerRefusal
 from app.wallet.schemas import (
     HistoryQuery,
@@ -70,7 +70,7 @@ def wallet(money: str) -> Response:
 
 
 @blueprint.get("/monies")
-@blueprint.response(200, MoniesView())
+@blueprint.response(200, MoniesView(), example=examples.MONIES)
 @protected_by(Bearer())
 def monies() -> Response:
     """The co-op's monies and their rules: expiry, limits, points, what may be moved into what"""
