@@ -134,7 +134,7 @@ def pay(headers: Mapping[str, Any], body: Mapping[str, Any]) -> Response:
     accepted = views.accepted(outcome, may_see_balance=may_see_balance)
     shown = views.of_outcome(
         accepted,
-        locale=current_locale(),
+        names=views.Names(current_locale()),
         request_id=key,
         may_see_balance=may_see_balance,
         description=found.description if found else "",
