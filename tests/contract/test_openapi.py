@@ -20,11 +20,13 @@ from sqlalchemy import select, text
 from app.db import transaction
 from app.oauth.clients import register_client
 from app.wallet import directory, setup
+from app.wallet.bulk.runner import BulkRunner
 from app.wallet.errors import STATUS_OF
 from app.wallet.models import Money
 from app.web.locale import LOCALES, translate
 from tests import factories
 from tests.reader.stand import stand as make_stand
+from tests.wallet.bulk.conftest import Office, csv_of, service_token
 from tests.wallet.settlement.test_api import token as shop_token
 from tests.wallet.webhooks.conftest import new_service
 
@@ -110,6 +112,7 @@ class Callers:
     shop: str
     service: str
     biller: str
+    bulk: str
     named: Mapping[str, Mapping[str, Any]]
     in_path: Mapping[tuple[str, str], str]
     """What exists by its name in a path, for each method or path. What is changed is not what is tested."""
@@ -121,6 +124,8 @@ class Callers:
             return self.shop
         if path.startswith("/v1/webhook-endpoints"):
             return self.service
+        if path.startswith("/v1/bulk"):
+            return self.bulk
         if path.startswith(("/v1/taps", "/v1/code-", "/v1/shop-codes")) and path != "/v1/shop-codes/scanned":
             return self.till
         return self.suspender if path == "/v1/suspend" else self.member
@@ -141,6 +146,10 @@ def callers(app: Flask) -> Callers:
             client_id=shop.id,
             scopes=["profile", "balance", "history", "payment", "charge", "move"],
         )
+        bulk = Office(app.test_client(), service_token(), BulkRunner(app, rest=0))
+        bad_and_good = [(stand.holder.member_id, money, 500, "grant") for money in ("none", stand.holder.money)]
+        job = bulk.examined(csv_of(bad_and_good))
+        assert bulk.start(job, skip_bad_lines=True).status_code == 200
         http, key = app.test_client(), {"Authorization": f"Bearer {member}"}
         shown = [http.post("/v1/codes", json={"purpose": p}, headers=key).get_json()["code"] for p in PURPOSES]
         asked = http.post(
@@ -170,6 +179,7 @@ def callers(app: Flask) -> Callers:
             ),
             shop=shop_token([stand.holder.shop_id]),
             service=service.token,
+            bulk=bulk.token,
             in_path={
                 **{(method, "payment_id"): paid for method in ("GET", "POST")},
                 **{(method, "hold_id"): held[0] for method in ("GET", "POST")},
@@ -177,6 +187,7 @@ def callers(app: Flask) -> Callers:
                 ("PATCH", "endpoint_id"): changed,
                 **{(method, "endpoint_id"): endpoint for method in ("GET", "POST")},
                 **{(method, "delivery_id"): delivery for method in ("GET", "POST")},
+                **{(method, "job_id"): job["id"] for method in ("GET", "POST")},
             },
             named={
                 "/v1/payments": {name: spending[name] for name in ("money", "shop", "items")},
@@ -191,6 +202,7 @@ def callers(app: Flask) -> Callers:
                 "/v1/shop-codes": {"money": None},
                 "/v1/code-payments": {"code": shown[0], "money": None, "amount_yen": 1},
                 "/v1/code-charges": {"code": shown[1], "money": None, "amount_yen": 1},
+                "/v1/bulk/{job_id}/start": {"expected_sum_yen": job["sum_yen"], "skip_bad_lines": True},
                 "/v1/webhook-endpoints": {"url": "https://hooks.example.ac.jp/"},
             },
         )
@@ -242,7 +254,7 @@ def test_every_operation_keeps_to_the_document(api: Any, callers: Callers, metho
         if (
             positive
             and method != "DELETE"
-            and path.startswith(("/v1/webhook-endpoints/", "/v1/payments/{", "/v1/holds/"))
+            and path.startswith(("/v1/webhook-endpoints/", "/v1/payments/{", "/v1/holds/", "/v1/bulk/"))
         ):
             in_path = callers.in_path
             case.path_parameters = {
