@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from typing import Any, BinaryIO
 
 from app.wallet.bulk import text_file
@@ -24,13 +25,13 @@ _SHOWN = 40
 
 def rows(file: BinaryIO, *, file_format: str, encoding: str) -> Iterator[Row]:
     """Every row that says something. Raises FileProblem."""
-    lines = text_file.lines(file, encoding)
     count = 0
-    for row in csv_rows(lines) if file_format == "csv" else json_rows(lines):
-        count += 1
-        if count > MAX_ROWS:
-            raise FileProblem("too_many_rows", line=row.line, most=MAX_ROWS)
-        yield row
+    with closing(text_file.lines(file, encoding)) as lines:
+        for row in csv_rows(lines) if file_format == "csv" else json_rows(lines):
+            count += 1
+            if count > MAX_ROWS:
+                raise FileProblem("too_many_rows", line=row.line, most=MAX_ROWS)
+            yield row
     if not count:
         raise FileProblem("no_rows")
 

@@ -92,15 +92,20 @@ SELECT count(*) AS lines, coalesce(sum(amount_yen), 0)::bigint AS sum_yen
   FROM bulk_row WHERE job_id = :job AND state = 'waiting'
 """
 
+# The slice first: joined before the limit, it would be all that is left of the file.
 NEXT = """
+WITH slice AS MATERIALIZED (
+    SELECT * FROM bulk_row
+     WHERE job_id = :job AND line > :after AND state = 'waiting'
+     ORDER BY line
+     LIMIT :most
+)
 SELECT r.line, r.member_id, r.money, r.amount_yen, r.kind, r.expires_on, r.description, r.reference, money.backing,
        member.status = 'closed' AS member_is_closed
-  FROM bulk_row r
+  FROM slice r
   JOIN money ON money.issuer_id = r.issuer_id AND money.code = r.money
   JOIN member ON member.id = r.member_id
- WHERE r.job_id = :job AND r.line > :after AND r.state = 'waiting'
  ORDER BY r.line
- LIMIT :most
 """
 
 NEW_WALLETS = """

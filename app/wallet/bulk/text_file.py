@@ -9,13 +9,16 @@ from __future__ import annotations
 import codecs
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import BinaryIO
 
 from app.wallet.bulk.problems import FileProblem
 
 MAX_FILE_BYTES = 32 * 1024 * 1024
 MAX_LINE_CHARACTERS = 16 * 1024
+MAX_LINES = 250_000
+"""Blank ones and those inside quotation marks, too."""
+
 _CHUNK_BYTES = 64 * 1024
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _KANA_AND_KANJI_IN_UTF_8 = re.compile(rb"[\xe1-\xef][\x80-\xbf]{2}")
@@ -39,7 +42,7 @@ def encoding_of(file: BinaryIO) -> str:
     return "cp932"
 
 
-def lines(file: BinaryIO, encoding: str) -> Iterator[str]:
+def lines(file: BinaryIO, encoding: str) -> Generator[str]:
     """The lines of a file, each with its end (LF, CRLF or CR). Raises FileProblem at one that is too long."""
     file.seek(0)
     text = io.TextIOWrapper(file, encoding=encoding, newline="")
@@ -47,11 +50,14 @@ def lines(file: BinaryIO, encoding: str) -> Iterator[str]:
         number = 0
         while line := text.readline(MAX_LINE_CHARACTERS + 1):
             number += 1
+            if number > MAX_LINES:
+                raise FileProblem("too_many_rows", line=number, most=MAX_LINES)
             if len(line) > MAX_LINE_CHARACTERS:
                 raise FileProblem("line_too_long", line=number, most=MAX_LINE_CHARACTERS)
             yield line
     finally:
-        text.detach()
+        if not file.closed:
+            text.detach()  # else it would close the file when it is forgotten
 
 
 def _chunks(file: BinaryIO) -> Iterator[bytes]:

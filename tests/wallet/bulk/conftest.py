@@ -140,4 +140,4 @@ def csv_of(rows: Sequence[Sequence[object]]) -> str:
 def rows_of_ledger(job_id: str) -> dict[str, int]:
     """What the books say: how often each line of a job has moved value."""
     sql = "SELECT request_id, count(*) FROM transaction WHERE metadata ->> 'bulk_job' = :job GROUP BY request_id"
-    return {name: count for name, count in session().execute(text(sql), {"job": job_id})}  # noqa: C416
+    return {row.request_id: row[1] for row in session().execute(text(sql), {"job": job_id})}
