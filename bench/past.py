@@ -82,7 +82,7 @@ def database(place: Place) -> Settings:
     """The members with that past, in a database of their own; made at the first call."""
     settings = place.copy("past")
     with psycopg.connect(settings.database_url, autocommit=True) as connection:
-        if not connection.execute("SELECT FROM transaction WHERE requester = 'past' LIMIT 1").fetchone():
+        if not connection.execute("SELECT 1 FROM transaction WHERE requester = 'past' LIMIT 1").fetchone():
             print(f"preparing: a past of {TRANSFERS:,} payments …", flush=True)
             _write(connection)
     return settings

@@ -54,7 +54,20 @@ def wrk(
 ) -> dict[str, Any]:
     """Drive a server; what wrk measured."""
     done = subprocess.run(
-        ["wrk", "-t", "2", "-c", str(connections), "-d", f"{seconds}s", "-s", str(HERE / script), served.address],
+        [
+            "wrk",
+            "-t",
+            "2",
+            "-c",
+            str(connections),
+            "-d",
+            f"{seconds}s",
+            "--timeout",
+            "10s",
+            "-s",
+            str(HERE / script),
+            served.address,
+        ],
         capture_output=True,
         text=True,
         env={**os.environ, **(env or {}), "BENCH_SCRIPTS": str(HERE)},

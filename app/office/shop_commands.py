@@ -20,7 +20,7 @@ from app.web.terminal import aligned, say
 
 @click.group()
 def shop() -> None:
-    """Terms and bank accounts of shops."""
+    """Shops: what they accept, their terms and bank accounts."""
 
 
 class Percent(click.ParamType[int]):

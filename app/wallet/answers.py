@@ -44,7 +44,7 @@ def answer(
     accepted = views.accepted(outcome, may_see_balance=sees)
     shown = views.of_outcome(
         accepted,
-        locale=current_locale(),
+        names=views.Names(current_locale()),
         request_id=key(headers, body),
         may_see_balance=sees,
         description=body["description"],

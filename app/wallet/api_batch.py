@@ -44,8 +44,8 @@ def batch() -> Response:
     """
     rows = batch_rows.check(_body())
     outcomes = batch_payments.pay(rows, access=current_access(), path=request.path)
-    locale = current_locale()
-    results = [_result(row, outcome, locale) for row, outcome in zip(rows, outcomes, strict=True)]
+    names = views.Names(current_locale())
+    results = [_result(row, outcome, names) for row, outcome in zip(rows, outcomes, strict=True)]
     return json_response({"results": results}, status=200)
 
 
@@ -54,12 +54,12 @@ def _body() -> Any:
     return blueprint.ARGUMENTS_PARSER.json_body(request)
 
 
-def _result(row: Mapping[str, Any], outcome: Outcome, locale: str) -> dict[str, Any]:
+def _result(row: Mapping[str, Any], outcome: Outcome, names: views.Names) -> dict[str, Any]:
     result = {"request_id": row["request_id"], "status": 201, "hit": outcome.hit}
     if isinstance(outcome, Accepted):
         shown = views.of_outcome(
             outcome,
-            locale=locale,
+            names=names,
             request_id=row["request_id"],
             may_see_balance=False,
             description=row["description"],

@@ -14,6 +14,7 @@ from app.errors import NotFound
 from app.wallet import directory, views
 from app.wallet.models import Request, Transaction
 from app.wallet.postings import Refused
+from app.wallet.views import Names
 
 
 class BadCursor(ValueError):
@@ -123,12 +124,12 @@ def _view(row: Row[Any], *, locale: str, may_see_balance: bool) -> dict[str, Any
         position=row.position,
         kind=row.kind,
         amount_yen=row.amount_yen,
-        money=directory.money_by_id(row.money_id),
-        shop=directory.shop_by_id(row.shop_id) if row.shop_id else None,
+        money=directory.money_by_id(row.money_id).code,
+        shop_id=row.shop_id,
         created_at=row.created_at,
         request_id=row.request_id,
         balance_yen=row.answer["balance_yen"],
-        locale=locale,
+        names=Names(locale),
         may_see_balance=may_see_balance,
         parts=row.answer.get("parts"),
         points_yen=row.answer.get("points_yen", 0),

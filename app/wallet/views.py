@@ -16,6 +16,33 @@ from app.wallet.postings import Accepted, Outcome, Refused
 _BALANCE_DETAIL = ("balance_yen", "short_by_yen")
 
 
+class Names:
+    """What monies and shops are called in one language, each looked up once; without a language, by their codes."""
+
+    def __init__(self, locale: str | None) -> None:
+        self._locale = locale
+        self._monies: dict[str, dict[str, str]] = {}
+        self._shops: dict[UUID, dict[str, str]] = {}
+
+    def money(self, code: str) -> dict[str, str]:
+        if code not in self._monies:
+            entry = directory.money(code)
+            assert entry is not None
+            self._monies[code] = self._view(entry)
+        return self._monies[code]
+
+    def shop(self, shop_id: UUID) -> dict[str, str]:
+        if shop_id not in self._shops:
+            self._shops[shop_id] = self._view(directory.shop_by_id(shop_id))
+        return self._shops[shop_id]
+
+    def _view(self, entry: MoneyEntry | ShopEntry) -> dict[str, str]:
+        view = entry.view(self._locale or "ja")
+        if self._locale is None:
+            del view["name"]
+        return view
+
+
 def accepted(outcome: Outcome, *, may_see_balance: bool) -> Accepted:
     """The accepted outcome, or its refusal raised. A caller who may not read balances is not told one by a refusal."""
     if isinstance(outcome, Accepted):
@@ -40,12 +67,12 @@ def transaction(
     position: int,
     kind: str,
     amount_yen: int,
-    money: MoneyEntry,
-    shop: ShopEntry | None,
+    money: str,
+    shop_id: UUID | None,
     created_at: datetime,
     request_id: str | None,
     balance_yen: int,
-    locale: str | None,
+    names: Names,
     may_see_balance: bool,
     parts: Iterable[tuple[str, int, int]] | None = None,
     points_yen: int = 0,
@@ -55,25 +82,29 @@ def transaction(
     hold_id: UUID | None = None,
     taken_at: datetime | None = None,
 ) -> dict[str, Any]:
-    """A transaction as every endpoint shows it; without a `locale`, with codes and no names.
-
-    `parts`: code of money, yen, balance; None: those that are plain.
-    """
+    """A transaction as every endpoint shows it. `parts`: code of money, yen, balance; None: those that are plain."""
     if not parts:
-        plain = plain_parts(kind=kind, money=money.code, amount_yen=amount_yen, balance_yen=balance_yen)
+        plain = plain_parts(kind=kind, money=money, amount_yen=amount_yen, balance_yen=balance_yen)
         parts = [(part.money, part.amount_yen, part.balance_yen) for part in plain]
-    shown = [_part(*part, locale=locale, may_see_balance=may_see_balance) for part in parts]
-    change_yen = shown[0]["signed_amount_yen"] if kind == "adjustment" else signed_yen(kind, amount_yen)
+    shown = [
+        {
+            "money": names.money(code),
+            "signed_amount_yen": change_yen,
+            "balance_yen": after_yen if may_see_balance else None,
+        }
+        for code, change_yen, after_yen in parts
+    ]
+    signed = shown[0]["signed_amount_yen"] if kind == "adjustment" else signed_yen(kind, amount_yen)
     return {
         "id": str(id),
         "receipt_no": receipt_no(position),
         "kind": kind,
         "amount_yen": amount_yen,
-        "signed_amount_yen": change_yen,
-        "money": _named(money, locale),
+        "signed_amount_yen": signed,
+        "money": names.money(money),
         "parts": shown,
         "points_granted_yen": points_yen,
-        "shop": _named(shop, locale) if shop else None,
+        "shop": names.shop(shop_id) if shop_id else None,
         "description": description,
         "metadata": metadata or {},
         "request_id": request_id,
@@ -88,7 +119,7 @@ def transaction(
 def of_outcome(
     outcome: Accepted,
     *,
-    locale: str,
+    names: Names,
     request_id: str | None,
     may_see_balance: bool,
     description: str = "",
@@ -98,19 +129,17 @@ def of_outcome(
     taken_at: datetime | None = None,
 ) -> dict[str, Any]:
     """The transaction that a posting became, shown without asking the database again."""
-    money = directory.money(outcome.money)
-    assert money is not None
     return transaction(
         id=outcome.transaction_id,
         position=outcome.position,
         kind=outcome.kind,
         amount_yen=outcome.amount_yen,
-        money=money,
-        shop=directory.shop_by_id(outcome.shop_id) if outcome.shop_id else None,
+        money=outcome.money,
+        shop_id=outcome.shop_id,
         created_at=outcome.created_at,
         request_id=request_id,
         balance_yen=outcome.balance_yen,
-        locale=locale,
+        names=names,
         may_see_balance=may_see_balance,
         parts=[(part.money, part.amount_yen, part.balance_yen) for part in outcome.parts],
         points_yen=outcome.points_yen,
@@ -125,25 +154,6 @@ def of_outcome(
 def tried(shown: dict[str, Any]) -> dict[str, Any]:
     """The view of a dry run: what would be, without what only a transaction that was written has."""
     return {**shown, "id": None, "receipt_no": None, "hold_id": None, "created_at": None, "dry_run": True}
-
-
-def _named(entry: MoneyEntry | ShopEntry, locale: str | None) -> dict[str, str]:
-    view = entry.view(locale or "ja")
-    if locale is None:
-        del view["name"]
-    return view
-
-
-def _part(
-    money: str, change_yen: int, balance_yen: int, *, locale: str | None, may_see_balance: bool
-) -> dict[str, Any]:
-    entry = directory.money(money)
-    assert entry is not None
-    return {
-        "money": _named(entry, locale),
-        "signed_amount_yen": change_yen,
-        "balance_yen": balance_yen if may_see_balance else None,
-    }
 
 
 def receipt_no(position: int) -> str:

@@ -1,8 +1,9 @@
 """Arguments in good order, loaded without ceremony: what nearly every request brings, at a third of the work.
 
 marshmallow's `load` gathers what is wrong with every field, runs hooks, and knows collections and partial bodies.
-Here the schema's own fields, with their types, validators and defaults, load one value each, and the first thing that
-is not plainly right ends it: then marshmallow loads the whole, and says of each field what is wrong with it.
+Here the schema's own fields, with their types, validators and defaults, load one value each, its own checks of the
+whole follow, and the first thing that is not plainly right ends it: then marshmallow loads the whole, and says of each
+field what is wrong with it.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, missing
+from marshmallow.decorators import VALIDATES_SCHEMA
 
 
 class Loader:
-    """What a schema without hooks takes."""
+    """What a plain schema takes."""
 
     def __init__(self, schema: Schema) -> None:
         assert is_plain(schema)
@@ -22,6 +24,7 @@ class Loader:
             (field.data_key or name, field.attribute or name, field.deserialize)
             for name, field in schema.load_fields.items()
         )
+        self._checks = tuple(getattr(schema, name) for name, _, _ in schema._hooks[VALIDATES_SCHEMA])
         self.known = frozenset(key for key, _, _ in self._fields)
 
     def load(self, data: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -32,15 +35,18 @@ class Loader:
                 value = deserialize(data.get(key, missing), key, data)
                 if value is not missing:
                     loaded[name] = value
+            for check in self._checks:
+                check(loaded, partial=None, many=False, unknown=RAISE)
         except ValidationError:
             return None
         return loaded
 
 
 def is_plain(schema: Schema) -> bool:
-    """Whether loading it is no more than loading each of its fields, and refusing names it does not know."""
+    """Whether loading it is no more than loading each field, refusing unknown names, and checking what came of it."""
     return not (
-        any(schema._hooks.values())
+        any(hooks for kind, hooks in schema._hooks.items() if kind != VALIDATES_SCHEMA)
+        or any(of_many or options.get("pass_original") for _, of_many, options in schema._hooks[VALIDATES_SCHEMA])
         or schema.many
         or schema.partial
         or schema.unknown != RAISE

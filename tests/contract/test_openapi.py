@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +15,14 @@ from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from app.db import transaction
-from app.wallet import directory
+from app.oauth.clients import register_client
+from app.wallet import directory, setup
 from app.wallet.bulk.runner import BulkRunner
 from app.wallet.errors import STATUS_OF
+from app.wallet.models import Money
 from app.web.locale import LOCALES, translate
 from tests import factories
 from tests.reader.stand import stand as make_stand
@@ -80,6 +83,16 @@ OPERATIONS = [
     ("GET", "/v1/webhook-endpoints/{endpoint_id}/deliveries"),
     ("GET", "/v1/webhook-endpoints/{endpoint_id}/deliveries/{delivery_id}"),
     ("POST", "/v1/webhook-endpoints/{endpoint_id}/deliveries/{delivery_id}/resend"),
+    ("GET", "/v1/monies"),
+    ("GET", "/v1/shops"),
+    ("POST", "/v1/payments/batch"),
+    ("GET", "/v1/payments/{payment_id}"),
+    ("POST", "/v1/payments/{payment_id}/refunds"),
+    ("POST", "/v1/holds"),
+    ("GET", "/v1/holds/{hold_id}"),
+    ("POST", "/v1/holds/{hold_id}/capture"),
+    ("POST", "/v1/holds/{hold_id}/release"),
+    ("POST", "/v1/moves"),
 ]
 
 
@@ -99,11 +112,14 @@ class Callers:
     shop: str
     service: str
     bulk: str
+    biller: str
     named: Mapping[str, Mapping[str, Any]]
     in_path: Mapping[tuple[str, str], str]
-    """What exists by its name in a path, for each method. What is changed is not what is tested."""
+    """What exists by its name in a path, for each method or path. What is changed is not what is tested."""
 
     def token(self, path: str) -> str:
+        if path == "/v1/payments/batch":
+            return self.biller
         if path.startswith("/v1/settlements"):
             return self.shop
         if path.startswith("/v1/webhook-endpoints"):
@@ -120,7 +136,7 @@ def callers(app: Flask) -> Callers:
     with app.app_context():
         stand = make_stand(balance_yen=1_000_000, token_scopes=("till", "till:charge"))
         shop = factories.oauth_client(
-            allowed_shops=[stand.holder.shop_id], scopes=("profile", "balance", "history", "payment", "charge")
+            allowed_shops=[stand.holder.shop_id], scopes=("profile", "balance", "history", "payment", "charge", "move")
         )
         service = new_service(app)
         changed, endpoint = (service.create("https://hooks.example.ac.jp/")["id"] for _ in range(2))
@@ -128,7 +144,7 @@ def callers(app: Flask) -> Callers:
         member = factories.access_token(
             member_id=stand.holder.member_id,
             client_id=shop.id,
-            scopes=["profile", "balance", "history", "payment", "charge"],
+            scopes=["profile", "balance", "history", "payment", "charge", "move"],
         )
         bulk = Office(app.test_client(), service_token(), BulkRunner(app, rest=0))
         bad_and_good = [(stand.holder.member_id, money, 500, "grant") for money in ("none", stand.holder.money)]
@@ -139,10 +155,22 @@ def callers(app: Flask) -> Callers:
         asked = http.post(
             "/v1/shop-codes", json={"amount_yen": 1}, headers={"Authorization": f"Bearer {stand.token}"}
         ).get_json()["code"]
+        spending = {
+            "money": stand.holder.money,
+            "shop": directory.shop_by_id(stand.holder.shop_id).code,
+            "items": [],
+            "amount_yen": 1,
+        }
+        paid, *held = (
+            http.post(address, json=spending, headers={**key, "Idempotency-Key": f"contract-{n}"}).get_json()["id"]
+            for n, address in enumerate(["/v1/payments", "/v1/holds", "/v1/holds"])
+        )
+        biller = _biller(stand.holder)
         with transaction() as session:  # they are tried when their minute is over
             session.execute(text("UPDATE one_time_code SET expires_at = now() + interval '1 hour'"))
         return Callers(
             member=member,
+            biller=biller,
             till=stand.token,
             suspender=factories.access_token(
                 member_id=factories.holder().member_id,
@@ -153,16 +181,21 @@ def callers(app: Flask) -> Callers:
             service=service.token,
             bulk=bulk.token,
             in_path={
+                **{(method, "payment_id"): paid for method in ("GET", "POST")},
+                **{(method, "hold_id"): held[0] for method in ("GET", "POST")},
+                ("/v1/holds/{hold_id}/release", "hold_id"): held[1],
                 ("PATCH", "endpoint_id"): changed,
                 **{(method, "endpoint_id"): endpoint for method in ("GET", "POST")},
                 **{(method, "delivery_id"): delivery for method in ("GET", "POST")},
                 **{(method, "job_id"): job["id"] for method in ("GET", "POST")},
             },
             named={
-                "/v1/payments": {
-                    "money": stand.holder.money,
-                    "shop": directory.shop_by_id(stand.holder.shop_id).code,
-                },
+                "/v1/payments": {name: spending[name] for name in ("money", "shop", "items")},
+                "/v1/payments/batch": {**spending, "member": str(stand.holder.member_id)},
+                "/v1/payments/{payment_id}/refunds": {"amount_yen": 1},
+                "/v1/holds": {**spending, "expires_in_s": 60},
+                "/v1/holds/{hold_id}/capture": {"amount_yen": 1},
+                "/v1/moves": {"from": stand.holder.money, "to": _moved_into(stand.holder), "amount_yen": 1},
                 "/v1/taps": {"money": stand.holder.money, "card": stand.body()["card"]},
                 "/v1/codes": {"money": None},
                 "/v1/payments/by-code": {"code": asked, "money": stand.holder.money},
@@ -173,6 +206,32 @@ def callers(app: Flask) -> Callers:
                 "/v1/webhook-endpoints": {"url": "https://hooks.example.ac.jp/"},
             },
         )
+
+
+def _biller(holder: factories.Holder) -> str:
+    """A service that the member allowed to charge them."""
+    client_id = f"c_{secrets.token_hex(6)}"
+    with transaction():
+        register_client(
+            client_id=client_id,
+            name_ja="月額プラン",
+            name_en="Monthly plan",
+            profile="service",
+            scopes=["payment"],
+            allowed_shops=[holder.shop_id],
+        )
+    factories.access_token(member_id=holder.member_id, client_id=client_id, scopes=["payment"])
+    return factories.access_token(member_id=None, client_id=client_id, scopes=["payment"])
+
+
+def _moved_into(holder: factories.Holder) -> str:
+    """Another money of the member, into which value may be moved."""
+    code = factories.money()
+    factories.wallet(member_id=holder.member_id, money=code)
+    with transaction() as session:
+        one, other = (session.scalars(select(Money).where(Money.code == name)).one() for name in (holder.money, code))
+        setup.allow_move(from_money=one, to_money=other)
+    return code
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
@@ -186,11 +245,23 @@ def test_every_operation_keeps_to_the_document(api: Any, callers: Callers, metho
         positive = case.meta.generation.mode.is_positive
         if positive and method == "POST" and path in callers.named:
             # what exists here, so that not every good request ends at an unknown shop or card
-            case.body = {**case.body, **callers.named[path]}
+            if path == "/v1/payments/batch":
+                case.body = {"payments": [{**row, **callers.named[path]} for row in case.body["payments"]]}
+            else:
+                case.body = {**case.body, **callers.named[path]}
             if path == "/v1/taps":
                 case.headers["Idempotency-Key"] = case.body["tap_id"]
         if positive and method != "DELETE" and path.startswith(("/v1/webhook-endpoints/", "/v1/bulk/")):
             case.path_parameters = {name: callers.in_path[method, name] for name in case.path_parameters}
+        if (
+            positive
+            and method != "DELETE"
+            and path.startswith(("/v1/webhook-endpoints/", "/v1/payments/{", "/v1/holds/"))
+        ):
+            in_path = callers.in_path
+            case.path_parameters = {
+                name: in_path.get((path, name)) or in_path[method, name] for name in case.path_parameters
+            }
         answer = case.call_and_validate(
             headers={"Authorization": f"Bearer {callers.token(path)}"},
             excluded_checks=[positive_data_acceptance],  # a request of the right form may break a rule of money
@@ -212,14 +283,17 @@ def test_without_a_token_every_operation_is_refused(api: Any, method: str, path:
     run()
 
 
-def test_a_document_example_is_paid(client: FlaskClient, app: Flask, callers: Callers) -> None:
-    """The payment's example, with a money and a shop that exist here, is accepted as written."""
+@pytest.mark.parametrize(
+    ("path", "schema"), [("/v1/payments", "PaymentBody"), ("/v1/holds", "HoldBody"), ("/v1/moves", "MoveBody")]
+)
+def test_a_document_example_is_paid(client: FlaskClient, app: Flask, callers: Callers, path: str, schema: str) -> None:
+    """The example, with monies and a shop that exist here, is accepted as written."""
     document = app.extensions["kumiai.openapi"]
-    properties = document["components"]["schemas"]["PaymentBody"]["properties"]
+    properties = document["components"]["schemas"][schema]["properties"]
     body = {name: field["example"] for name, field in properties.items()}
-    body |= callers.named["/v1/payments"]
-    headers = {"Authorization": f"Bearer {callers.member}", "Idempotency-Key": "example-1"}
-    answer = client.post("/v1/payments", json=body, headers=headers)
+    body |= {name: value for name, value in callers.named[path].items() if name in ("money", "shop", "from", "to")}
+    headers = {"Authorization": f"Bearer {callers.member}", "Idempotency-Key": f"example-{schema}"}
+    answer = client.post(path, json=body, headers=headers)
     assert answer.status_code == 201, answer.text
     assert answer.get_json().keys() == document["components"]["schemas"]["TransactionView"]["properties"].keys()
 

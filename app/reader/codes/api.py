@@ -168,7 +168,7 @@ def _post(posting: Posting, found: service.Code | None, *, description: str = ""
     accepted = views.accepted(outcome, may_see_balance=True)  # shown to the member who is at the till
     shown = views.of_outcome(
         accepted,
-        locale=current_locale(),
+        names=views.Names(current_locale()),
         request_id=posting.request_id,
         may_see_balance=True,
         description=description,

@@ -10,8 +10,14 @@ from app.wallet.verify import verify
 
 
 @pytest.fixture(autouse=True)
-def _books_stay_clean(app: Flask) -> Iterator[None]:
-    """Every test runs in an app context, and leaves books that add up."""
+def _context(app: Flask) -> Iterator[None]:
     with app.app_context():
         yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _books_stay_clean(app: Flask) -> Iterator[None]:
+    """Whatever the tests of a module did, the books add up."""
+    yield
+    with app.app_context():
         assert verify(database_url())[1] == []

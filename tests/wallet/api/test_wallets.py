@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import text
+from sqlalchemy import event, text
 
-from app.db import transaction
+from app.db import autocommit, transaction
 from app.wallet.postings import Adjustment, Hold, Payment
 from tests import factories
 from tests.wallet.api.caller import app_of, program_of, refusal, taken
@@ -88,11 +87,7 @@ def test_ceiling_room_and_limits_with_what_is_used(client: FlaskClient) -> None:
     }
 
 
-def test_all_wallets_are_one_query(client: FlaskClient, app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sqlalchemy import event
-
-    from app.db import autocommit
-
+def test_all_wallets_are_one_query(client: FlaskClient) -> None:
     world = World()
     caller = app_of(client, world, "balance")
     taken(caller.get("/v1/wallets"), 200)

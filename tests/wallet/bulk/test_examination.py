@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from datetime import timedelta
 from pathlib import Path
 
@@ -132,8 +133,6 @@ def test_the_office_does_it_at_a_terminal(
     app: Flask, office: Office, faculty: Faculty, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a worker in a thread, as `kumiai worker` has one."""
-    import threading
-
     kumiai = kumiai_for(settings)
     file = tmp_path / "grants.csv"
     file.write_text(
