@@ -251,12 +251,10 @@ def test_every_operation_keeps_to_the_document(api: Any, callers: Callers, metho
                 case.body = {**case.body, **callers.named[path]}
             if path == "/v1/taps":
                 case.headers["Idempotency-Key"] = case.body["tap_id"]
-        if positive and method != "DELETE" and path.startswith(("/v1/webhook-endpoints/", "/v1/bulk/")):
-            case.path_parameters = {name: callers.in_path[method, name] for name in case.path_parameters}
         if (
             positive
             and method != "DELETE"
-            and path.startswith(("/v1/webhook-endpoints/", "/v1/payments/{", "/v1/holds/"))
+            and path.startswith(("/v1/webhook-endpoints/", "/v1/bulk/", "/v1/payments/{", "/v1/holds/"))
         ):
             in_path = callers.in_path
             case.path_parameters = {

@@ -130,7 +130,7 @@ def test_a_client_cannot_pile_up_jobs(office: Office, faculty: Faculty, monkeypa
 
 
 def test_the_office_does_it_at_a_terminal(
-    app: Flask, office: Office, faculty: Faculty, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    app: Flask, office: Office, faculty: Faculty, settings: Settings, tmp_path: Path
 ) -> None:
     """With a worker in a thread, as `kumiai worker` has one."""
     kumiai = kumiai_for(settings)
