@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from flask import current_app
 from sqlalchemy import select, update
 
 from app import outbox
@@ -27,7 +28,7 @@ def announce(job_id: UUID) -> None:
     mail = compose_mail(
         to=job.notify,
         message="bulk_done",
-        locale="ja",
+        locale=current_app.extensions["kumiai.settings"].default_locale,  # nobody said what the office reads
         file_name=job.file_name or str(job.id),
         job_id=str(job.id),
         accepted_lines=job.accepted_lines,
