@@ -22,6 +22,7 @@ from app.wallet import api as wallet_api
 from app.wallet.codes import api as codes_api
 from app.wallet.proof import api as proof_api
 from app.wallet.proof import pages as proof_pages
+from app.wallet.shop import api as shop_api
 from app.wallet.spend_control import GrantControls
 from app.web import arguments, csrf, formats, headers, locale, protection, request_id, tls
 from app.web.request import PlainRequest
@@ -64,6 +65,7 @@ def create_app(settings: Settings) -> Flask:
     openapi.init_app(
         app,
         wallet_api.blueprint,
+        shop_api.blueprint,
         codes_api.blueprint,
         reader_api.blueprint,
         till_codes_api.blueprint,

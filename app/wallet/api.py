@@ -7,16 +7,13 @@ from typing import Any
 from uuid import UUID
 
 from flask import Response, request
-from werkzeug.exceptions import UnprocessableEntity
 
 from app.member import service as members
 from app.oauth import cors
 from app.oauth.protector import Access, Bearer, current_access
-from app.wallet import history, ledger, payments, views
+from app.wallet import history, ledger, page_query, past, payments, views
 from app.wallet.errors import LedgerRefusal
 from app.wallet.schemas import (
-    HistoryQuery,
-    HistoryView,
     IdempotencyHeader,
     MeView,
     PaymentBody,
@@ -25,6 +22,7 @@ from app.wallet.schemas import (
     WalletsView,
     WalletView,
 )
+from app.wallet.schemas_history import AsOfQuery, HistoryQuery, HistoryView, PastWalletsView, PastWalletView
 from app.web.arguments import Blueprint
 from app.web.json import json_response
 from app.web.locale import current_locale, translate
@@ -53,23 +51,36 @@ def me() -> dict[str, Any]:
 
 
 @blueprint.get("/wallets")
-@blueprint.response(200, WalletsView())
+@blueprint.arguments(AsOfQuery(), location="query")
+@blueprint.response(200, {"anyOf": [WalletsView(), PastWalletsView()]})
 @protected_by(Bearer("balance"))
-def wallets() -> dict[str, Any]:
-    """The member's wallets with their balances"""
+def wallets(query: Mapping[str, Any]) -> Response:
+    """The member's wallets with their balances
+
+    With `at`, the balances of then, for ever the same; what depends on today (status, limits, what can be spent) is
+    left out.
+    """
+    if query["at"] is not None:
+        return json_response(past.wallets(member_id=_member(current_access()), at=query["at"]), status=200)
     found = history.wallets(member_id=_member(current_access()), locale=current_locale())
-    return {"wallets": found, "total_yen": sum(wallet["balance_yen"] for wallet in found)}
+    return json_response({"wallets": found, "total_yen": sum(wallet["balance_yen"] for wallet in found)}, status=200)
 
 
 @blueprint.get("/wallets/<money>")
-@blueprint.response(200, WalletView())
+@blueprint.arguments(AsOfQuery(), location="query")
+@blueprint.response(200, {"anyOf": [WalletView(), PastWalletView()]})
 @protected_by(Bearer("balance"))
-def wallet(money: str) -> dict[str, Any]:
-    """One wallet, by the code of its money"""
+def wallet(query: Mapping[str, Any], money: str) -> Response:
+    """One wallet, by the code of its money
+
+    With `at`, its balance of then.
+    """
+    if query["at"] is not None:
+        return json_response(past.wallet(money, member_id=_member(current_access()), at=query["at"]), status=200)
     found = history.wallets(member_id=_member(current_access()), locale=current_locale())
     for one in found:
         if one["money"]["code"] == money:
-            return one
+            return json_response(one, status=200)
     raise LedgerRefusal("wallet_unknown", money=money)
 
 
@@ -80,17 +91,20 @@ def wallet(money: str) -> dict[str, Any]:
 def transactions(query: Mapping[str, Any]) -> dict[str, Any]:
     """The member's transactions, newest first
 
-    Follow `next_cursor` to older ones until it is null. A page costs the same however far back it is.
+    Follow `next_cursor` to older ones until it is null. A page costs the same however far back it is: one of a search
+    looks at so many transactions and no more, says how far that was (`looked_back_to`), and may come back short.
+    With `money`, `balance_yen` is the balance of that wallet after each.
     """
     access = current_access()
-    page, before = history.transactions(
+    shown, page = history.transactions(
         member_id=_member(access),
         locale=current_locale(),
+        search=page_query.search_of(query, requester=access.client_id),
         limit=query["limit"],
-        before=_position(query["cursor"]),
+        before=page_query.before(query),
         may_see_balance="balance" in access.scopes,
     )
-    return {"transactions": page, "next_cursor": history.encode_cursor(before) if before else None}
+    return {"transactions": shown, **page_query.marks(page)}
 
 
 @blueprint.get("/transactions/<uuid:transaction_id>")
@@ -182,14 +196,3 @@ def _member(access: Access) -> UUID:
 def _may_see_balance(access: Access) -> bool:
     """Tills show the balance to the member who taps."""
     return "balance" in access.scopes or "till" in access.scopes
-
-
-def _position(cursor: str | None) -> int | None:
-    if cursor is None:
-        return None
-    try:
-        return history.decode_cursor(cursor)
-    except history.BadCursor:
-        error = UnprocessableEntity()
-        error.data = {"messages": {"query": {"cursor": ["Not a cursor of this server."]}}}  # type: ignore[attr-defined]
-        raise error from None

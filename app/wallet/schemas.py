@@ -9,7 +9,6 @@ from marshmallow import INCLUDE, Schema, ValidationError, fields, validate
 from app.money import MAX_AMOUNT_YEN
 
 MAX_METADATA_KEYS = 20
-MAX_PAGE = 100
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 REQUEST_ID_FORM = r"^[A-Za-z0-9_.:\-]{1,128}$(?!\n)"  # in Python `$` alone lets a last newline pass
 
@@ -128,26 +127,6 @@ class MeView(Schema):
         required=True,
         allow_none=True,
         metadata={"description": "With scope `profile`.", "example": "組合 花子"},
-    )
-
-
-class HistoryQuery(Schema):
-    limit = fields.Integer(
-        load_default=20,
-        validate=validate.Range(min=1, max=MAX_PAGE),
-        metadata={"description": "Transactions per page.", "example": 20},
-    )
-    cursor = fields.String(
-        load_default=None,
-        validate=validate.Length(max=64),
-        metadata={"description": "`next_cursor` of the page before."},
-    )
-
-
-class HistoryView(Schema):
-    transactions = fields.List(fields.Nested(TransactionView), required=True)
-    next_cursor = fields.String(
-        required=True, allow_none=True, metadata={"description": "Null on the last page.", "example": None}
     )
 
 
