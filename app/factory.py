@@ -24,6 +24,7 @@ from app.wallet.proof import api as proof_api
 from app.wallet.proof import pages as proof_pages
 from app.wallet.shop import api as shop_api
 from app.wallet.spend_control import GrantControls
+from app.wallet.statement import api as statement_api
 from app.web import arguments, csrf, formats, headers, locale, protection, request_id, tls
 from app.web.request import PlainRequest
 from app.web.session import PageSessions
@@ -70,6 +71,7 @@ def create_app(settings: Settings) -> Flask:
         reader_api.blueprint,
         till_codes_api.blueprint,
         proof_api.blueprint,
+        statement_api.blueprint,
     )
     return app
 
