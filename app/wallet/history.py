@@ -37,7 +37,7 @@ def transactions(
     with autocommit().connect() as connection:
         span = searching.span(connection, issuer_id=current_issuer().id, search=search, before=before)
         looked_at = (
-            select(Transaction.id, Transaction.position, Transaction.created_at)
+            select(*searching.COLUMNS)
             .where(Transaction.member_id == member_id)
             .where(Transaction.position > span.after, Transaction.position <= span.upto)
             .order_by(Transaction.position.desc())

@@ -30,6 +30,22 @@ LOOKED_AT = 2_000
 
 LookedAt = Select[*tuple[Any, ...]]
 
+COLUMNS = (
+    Transaction.id,
+    Transaction.position,
+    Transaction.created_at,
+    Transaction.kind,
+    Transaction.money_id,
+    Transaction.shop_id,
+    Transaction.amount_yen,
+    Transaction.description,
+    Transaction.requester,
+    Transaction.request_id,
+    Transaction.extra.label("extra"),
+)
+"""What a search looks at. It is read with the transactions themselves, never joined: a plan that joins may well read
+the whole ledger for it."""
+
 
 class BadCursor(ValueError):
     """A cursor that this server did not make."""
@@ -85,7 +101,7 @@ def span(connection: Connection, *, issuer_id: UUID, search: Search, before: int
 
 
 def page(connection: Connection, *, looked_at: LookedAt, search: Search, limit: int) -> Page:
-    """The page of a search among `looked_at`: `id`, `position` and `created_at`, newest first, LOOKED_AT at most."""
+    """The page of a search among `looked_at` (COLUMNS, newest first), of which it goes through LOOKED_AT at most."""
     scope = looked_at.limit(LOOKED_AT).subquery("scope")
     query = _narrowed(scope, search)
     if search.words:
@@ -129,28 +145,24 @@ def decode_cursor(cursor: str) -> int:
 
 
 def _narrowed(scope: Subquery, search: Search) -> LookedAt:
+    texts = (scope.c.description, scope.c.shop_id, scope.c.requester, scope.c.request_id, scope.c.extra)
     columns = (scope.c.id, scope.c.position, scope.c.created_at)
-    texts = (Transaction.description, Transaction.shop_id, Transaction.requester, Transaction.request_id)
-    query: LookedAt = select(*columns, *texts, Transaction.extra.label("extra")) if search.words else select(*columns)
-    if search.narrows:
-        query = query.join(Transaction, Transaction.id == scope.c.id)
-    if search.money is not None:
-        query = query.join(Request, Request.transaction_id == scope.c.id)
-    return query.where(*_conditions(search)).order_by(scope.c.position.desc())
+    query: LookedAt = select(*columns, *texts) if search.words else select(*columns)
+    return query.where(*_conditions(scope, search)).order_by(scope.c.position.desc())
 
 
-def _conditions(search: Search) -> Iterable[ColumnElement[bool]]:
+def _conditions(scope: Subquery, search: Search) -> Iterable[ColumnElement[bool]]:
     if search.money is not None:
-        part = Request.answer["parts"].contains([[search.money.code]])
-        yield or_(Transaction.money_id == search.money.id, part)
+        parts = select(Request.answer["parts"]).where(Request.transaction_id == scope.c.id).scalar_subquery()
+        yield or_(scope.c.money_id == search.money.id, parts.contains([[search.money.code]]))
     if search.kinds:
-        yield Transaction.kind.in_(search.kinds)
+        yield scope.c.kind.in_(search.kinds)
     if search.shop_id is not None:
-        yield Transaction.shop_id == search.shop_id
+        yield scope.c.shop_id == search.shop_id
     if search.min_yen is not None:
-        yield Transaction.amount_yen >= search.min_yen
+        yield scope.c.amount_yen >= search.min_yen
     if search.max_yen is not None:
-        yield Transaction.amount_yen <= search.max_yen
+        yield scope.c.amount_yen <= search.max_yen
 
 
 def _has_words(row: Row[Any], search: Search) -> bool:

@@ -15,11 +15,13 @@ from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
+from app.issuer import issuer_today
 from app.wallet import directory
 from app.wallet.errors import STATUS_OF
 from app.web.locale import LOCALES, translate
 from tests import factories
 from tests.reader.stand import stand as make_stand
+from tests.wallet.history.conftest import back_office
 
 EXAMPLES = os.environ.get("KUMIAI_EXAMPLES")
 """How many requests to try of each operation, others every time. Left unset: 60, always the same."""
@@ -38,7 +40,13 @@ OPERATIONS = [
     ("GET", "/v1/transactions"),
     ("GET", "/v1/transactions/{transaction_id}"),
     ("GET", "/v1/transactions/{transaction_id}/proof"),
+    ("GET", "/v1/transactions/{transaction_id}/receipt.pdf"),
     ("GET", "/v1/transactions/by-request/{request_id}"),
+    ("GET", "/v1/statements/{month}"),
+    ("GET", "/v1/statements/{month}.csv"),
+    ("GET", "/v1/statements/{month}.pdf"),
+    ("GET", "/v1/shops/{shop}/transactions"),
+    ("GET", "/v1/shops/{shop}/balance"),
     ("POST", "/v1/payments"),
     ("POST", "/v1/taps"),
 ]
@@ -55,9 +63,14 @@ class Callers:
 
     member: str
     till: str
+    office: str
     named: Mapping[str, Mapping[str, Any]]
+    paths: Mapping[str, str]
+    """What exists here, by the name it has in a path."""
 
     def token(self, path: str) -> str:
+        if path.startswith("/v1/shops/"):
+            return self.office
         return self.till if path == "/v1/taps" else self.member
 
 
@@ -73,6 +86,7 @@ def callers(app: Flask) -> Callers:
                 scopes=["profile", "balance", "history", "payment"],
             ),
             till=stand.token,
+            office=back_office(stand.holder.shop_id),
             named={
                 "/v1/payments": {
                     "money": stand.holder.money,
@@ -80,6 +94,7 @@ def callers(app: Flask) -> Callers:
                 },
                 "/v1/taps": {"money": stand.holder.money, "card": stand.body()["card"]},
             },
+            paths={"shop": directory.shop_by_id(stand.holder.shop_id).code, "month": f"{issuer_today():%Y-%m}"},
         )
 
 
@@ -91,6 +106,8 @@ def test_every_operation_keeps_to_the_document(api: Any, callers: Callers, metho
     @given(case=api[path][method].as_strategy())
     @GENERATED
     def run(case: Any) -> None:
+        if case.path_parameters and case.meta.generation.mode.is_positive:
+            case.path_parameters |= {name: callers.paths[name] for name in case.path_parameters.keys() & callers.paths}
         if path in callers.named and case.meta.generation.mode.is_positive:
             # what exists here, so that not every good request ends at an unknown shop or card
             case.body = {**case.body, **callers.named[path]}

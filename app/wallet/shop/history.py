@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, case, false, func, select, union
+from sqlalchemy import Connection, Row, case, false, func, select, true, union
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from app.db import autocommit
@@ -84,12 +84,11 @@ def _moved(accounts: Iterable[int], span: Span) -> LookedAt:
     ]
     nothing = select(Transfer.position).where(false())
     newest = union(nothing, *(select(side.c.position) for side in sides)).subquery()
-    return (
-        select(Transaction.id, Transaction.position, Transaction.created_at)
-        .join(newest, newest.c.position == Transaction.position)
-        .where(Transaction.issuer_id == current_issuer().id)
-        .order_by(Transaction.position.desc())
+    one = select(*searching.COLUMNS).where(
+        Transaction.issuer_id == current_issuer().id, Transaction.position == newest.c.position
     )
+    moved = one.limit(1).lateral()  # with its limit it is looked up one by one, by key
+    return select(moved).select_from(newest.join(moved, true())).order_by(moved.c.position.desc())
 
 
 def _parts(

@@ -166,7 +166,7 @@ def _lines(
     ).all()
     if len(rows) > MAX_ROWS:
         raise StatementTooLong(max=MAX_ROWS)
-    changes = movements.of_member(connection, member_id=member_id, after=after, upto=upto)
+    changes = movements.changes(connection, member_id=member_id, after=after, upto=upto)
     balances = {money_id: lots.balance_yen for money_id, lots in opening.items()}
     return [line(row, changes.get(row.position, {}), balances) for row in reversed(rows)]
 

@@ -43,7 +43,8 @@ def receipt(transaction_id: UUID, *, member_id: UUID) -> Receipt:
         row = connection.execute(select(*COLUMNS, Transaction.money_id).where(*own)).one_or_none()
         if row is None:
             raise NotFound
-        changes = movements.of_transactions(connection, [transaction_id])
+        own_position = {"after": row.position - 1, "upto": row.position}
+        changes = movements.changes(connection, member_id=member_id, **own_position)
         refunds = connection.execute(
             select(Transaction.position, Transaction.created_at, Transaction.amount_yen)
             .where(Transaction.reverses == transaction_id)

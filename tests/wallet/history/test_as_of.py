@@ -87,7 +87,7 @@ def test_at_any_instant_balances_are_the_sum_of_the_transfers_up_to_it(app: Flas
     try:
         with app.app_context():
             for _ in range(150):
-                at = _now_by_the_database() - timedelta(microseconds=random.choice((0, 0, 1, 500, 5_000)))  # noqa: S311
+                at = _now_by_the_database() - timedelta(microseconds=random.choice((0, 0, 1, 500, 5_000)))
                 asked.append((at, *_takings(shop_ids, at)))
     finally:
         over.set()

@@ -114,7 +114,7 @@ def test_paper_is_in_the_language_asked_for(books: Books, month: str, language: 
 def test_a_month_nobody_had_is_empty_and_others_are_none(books: Books) -> None:
     assert books.get("/v1/statements/2020-02").get_json()["transactions"] == []
     assert "この月に取引はありません" in _text(books.get("/v1/statements/2020-02.pdf").data)
-    for name in ("8000-01", "2020-13", "2020-1", "202001x", "1999-12", "２０２０-02"):  # noqa: RUF001
+    for name in ("8000-01", "2020-13", "2020-1", "202001x", "1999-12", "２０２０-02"):
         assert books.get(f"/v1/statements/{name}").status_code == 404
 
 
