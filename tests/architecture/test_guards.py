@@ -85,8 +85,10 @@ EXAMPLES = {
     "link": "none",
     "locale": "en",
     "money": "meal",
+    "month": "2026-11",
     "permission": "balance",
     "request_id": "example-1",
+    "shop": "canteen",
     "transaction_id": UUID(int=1),
 }
 """A value for each argument that stands in an address."""
