@@ -16,17 +16,23 @@ from app.member import pages as member_pages
 from app.messaging import dev_mailbox
 from app.oauth import wiring as oauth
 from app.reader import api as reader_api
+from app.reader import service as reader_service
 from app.reader.codes import api as till_codes_api
 from app.settings import Settings
 from app.wallet import api as wallet_api
+from app.wallet import api_batch, api_holds, api_payments, refunds, suspension_api, suspension_pages
+from app.wallet.bulk import api as bulk_api
 from app.wallet.codes import api as codes_api
 from app.wallet.proof import api as proof_api
 from app.wallet.proof import pages as proof_pages
+from app.wallet.settlement import api as settlement_api
 from app.wallet.shop import api as shop_api
 from app.wallet.spend_control import GrantControls
 from app.wallet.statement import api as statement_api
+from app.wallet.webhooks import api as webhooks_api
 from app.web import arguments, csrf, formats, headers, locale, protection, request_id, tls
 from app.web.request import PlainRequest
+from app.web.response import Answer
 from app.web.session import PageSessions
 
 MAX_BODY_BYTES = 256 * 1024
@@ -39,6 +45,7 @@ class Server(Flask):
     """Flask, told that no view of ours is a coroutine; asking each function again at every request costs 3 %."""
 
     request_class = PlainRequest
+    response_class = Answer
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         return func
@@ -62,16 +69,25 @@ def create_app(settings: Settings) -> Flask:
     member_pages.init_app(app)
     dev_mailbox.init_app(app, settings)
     oauth.init_app(app, settings, controls=GrantControls())
+    refunds.init_app(app, till_of=reader_service.till_of)
     proof_pages.init_app(app)
+    app.register_blueprint(suspension_pages.pages)
     openapi.init_app(
         app,
         wallet_api.blueprint,
         shop_api.blueprint,
+        api_payments.blueprint,
+        api_batch.blueprint,
+        api_holds.blueprint,
+        bulk_api.blueprint,
         codes_api.blueprint,
+        suspension_api.blueprint,
         reader_api.blueprint,
         till_codes_api.blueprint,
         proof_api.blueprint,
         statement_api.blueprint,
+        settlement_api.blueprint,
+        webhooks_api.blueprint,
     )
     return app
 

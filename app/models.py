@@ -7,8 +7,27 @@ from app.oauth import models as oauth
 from app.reader import models as reader
 from app.wallet import hold_models as holds
 from app.wallet import models as wallet
+from app.wallet.bulk import models as bulk
+from app.wallet.housekeeping import models as housekeeping
 from app.wallet.proof import models as proof
+from app.wallet.settlement import models as settlement
+from app.wallet.webhooks import models as webhooks
 
-__all__ = ["holds", "issuer", "limits", "member", "metadata", "oauth", "outbox", "proof", "reader", "wallet"]
+__all__ = [
+    "bulk",
+    "holds",
+    "housekeeping",
+    "issuer",
+    "limits",
+    "member",
+    "metadata",
+    "oauth",
+    "outbox",
+    "proof",
+    "reader",
+    "settlement",
+    "wallet",
+    "webhooks",
+]
 
 metadata = Base.metadata

@@ -14,7 +14,8 @@ from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.wrappers import Response
 
 from app import problem
-from app.oauth.protector import Bearer
+from app.oauth.protector import AnyOf, Bearer
+from app.oauth.scopes import SCOPES, Consent, own
 from app.wallet.errors import STATUS_OF
 from app.wallet.schemas import ProblemView
 from app.web.csrf import csrf
@@ -25,7 +26,10 @@ DESCRIPTION = """\
 The resource API of Kumiai. Every call carries an OAuth 2 access token that a member consented to. Amounts are \
 whole yen. Errors are RFC 9457 problem+json with a stable `code`."""
 
-_DETAILS = ("parameter", "field", "scope", "problem", "tries_left", "max_yen")
+_DETAILS = (
+    *("parameter", "field", "scope", "problem", "tries_left", "max_yen"),
+    *("day", "today", "character", "max", "digits"),
+)
 """What the sentences of errors name in an answer. The page of an error says a word for it."""
 
 pages = Blueprint("docs", __name__)
@@ -50,10 +54,10 @@ def init_app(app: Flask, *blueprints: Any) -> None:
         },
     )
     api = KumiaiApi(app)
+    api.spec.components.schema("Problem", schema=ProblemView)
     for blueprint in blueprints:
         csrf.exempt(blueprint)  # bearer tokens, no cookies
         api.register_blueprint(blueprint)
-    api.spec.components.schema("Problem", schema=ProblemView)
     app.extensions["kumiai.openapi"] = _complete(app, api.spec.to_dict())
     app.register_blueprint(pages)
 
@@ -96,9 +100,10 @@ def _complete(app: Flask, document: dict[str, Any]) -> dict[str, Any]:
         protection = protection_of(app.view_functions[rule.endpoint])
         operations = document["paths"].get(_openapi_path(rule.rule), {})
         for method in operations.keys() & {method.lower() for method in rule.methods or ()}:
-            if isinstance(protection, Bearer):
-                operations[method]["security"] = [{"oauth2": sorted(protection.scopes)}]
-                used |= protection.scopes
+            if isinstance(protection, Bearer | AnyOf):
+                ways = [{"oauth2": sorted(way.scopes)} for way in protection.ways]
+                operations[method]["security"] = [way for n, way in enumerate(ways) if way not in ways[:n]]
+                used.update(*(way.scopes for way in protection.ways))
             operations[method]["responses"]["default"] = _PROBLEM
             operations[method]["responses"].pop("422", None)  # flask-smorest's own error shape; ours is `default`
     for leftover in ("Error", "PaginationMetadata"):
@@ -117,8 +122,8 @@ _PROBLEM = {
 
 def _oauth2(issuer_url: str, scopes: list[str]) -> dict[str, Any]:
     token_url = f"{issuer_url}/oauth/token"
-    for_members = {scope: scope for scope in scopes if not scope.startswith("till")}
-    for_tills = {scope: scope for scope in scopes if scope.startswith("till")}
+    for_members = {scope: scope for scope in scopes if SCOPES[scope] is not Consent.NONE}
+    for_itself = {scope: scope for scope in own(scopes)}
     return {
         "type": "oauth2",
         "flows": {
@@ -128,7 +133,7 @@ def _oauth2(issuer_url: str, scopes: list[str]) -> dict[str, Any]:
                 "refreshUrl": token_url,
                 "scopes": for_members,
             },
-            "clientCredentials": {"tokenUrl": token_url, "scopes": for_tills},
+            "clientCredentials": {"tokenUrl": token_url, "scopes": for_itself},
         },
     }
 

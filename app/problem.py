@@ -7,6 +7,7 @@ Paths that speak to programs (`/v1/`, `/oauth/`, …) answer in JSON, the rest w
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Flask, current_app, render_template, request
@@ -18,6 +19,7 @@ from app.db import DATABASE_AWAY
 from app.errors import DomainError
 from app.web.locale import translate
 from app.web.request_id import request_id
+from app.web.response import Answer
 
 _MACHINE_PATHS = ("/v1/", "/oauth/", "/openapi.json", "/.well-known/", "/proof/")
 _PAGES_UNDER_MACHINE_PATHS = ("/oauth/authorize/", "/oauth/device/", "/oauth/logout/")
@@ -51,8 +53,18 @@ def problem(
 ) -> Response:
     """An RFC 9457 answer for `code`, in the request's language."""
     detail = detail or {}
+    body = described(code=code, status=status, detail=detail)
+    if errors:
+        body["errors"] = errors
+    response = Answer(_as_json(body), status=status, mimetype="application/problem+json")
+    _set_retry_after(response, detail)
+    return response
+
+
+def described(*, code: str, status: int, detail: Mapping[str, Any]) -> dict[str, Any]:
+    """The members of a problem (RFC 9457 section 3), with those of our own, in the request's language."""
     doc_url = f"{current_app.config['KUMIAI_ISSUER_URL']}/docs/errors/{code}"
-    body: dict[str, Any] = {
+    return {
         **detail,
         "type": doc_url,
         "title": translate(f"error.{code}", **detail),
@@ -62,11 +74,6 @@ def problem(
         "request_id": request_id(),
         "doc_url": doc_url,
     }
-    if errors:
-        body["errors"] = errors
-    response = Response(_as_json(body), status=status, mimetype="application/problem+json")
-    _set_retry_after(response, detail)
-    return response
 
 
 def _as_json(body: dict[str, Any]) -> str:
@@ -83,7 +90,7 @@ def page(*, code: str, status: int, detail: dict[str, Any] | None = None) -> Res
         cure=_cure_for_people(code, detail),
         status=status,
     )
-    response = Response(html, status=status, mimetype="text/html")
+    response = Answer(html, status=status, mimetype="text/html")
     _set_retry_after(response, detail)
     return response
 

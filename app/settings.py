@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -50,6 +51,11 @@ class Settings:
     trusted_proxies: int = 0
     default_locale: str = "ja"
     time_zone: str = "Asia/Tokyo"
+    max_hold_s: int = 7 * 86_400
+    expiry_notice_days: int = 14
+    """So many days before value expires its member is told by mail; 0: never."""
+    webhook_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Networks that webhooks may be sent to though they are not public: the campus's own."""
 
     @property
     def production(self) -> bool:
@@ -86,6 +92,9 @@ class Settings:
             trusted_proxies=_count(source, "KUMIAI_TRUSTED_PROXIES"),
             default_locale=source.get("KUMIAI_DEFAULT_LOCALE", cls.default_locale),
             time_zone=source.get("KUMIAI_TIME_ZONE", cls.time_zone),
+            max_hold_s=_seconds(source, "KUMIAI_MAX_HOLD_S", cls.max_hold_s),
+            expiry_notice_days=_days(source, "KUMIAI_EXPIRY_NOTICE_DAYS", cls.expiry_notice_days),
+            webhook_networks=_networks(source, "KUMIAI_WEBHOOK_NETWORKS"),
         )
         settings._refuse_what_cannot_work()
         if settings.production:
@@ -143,8 +152,29 @@ def _key(source: Mapping[str, str], name: str) -> bytes:
     return key
 
 
+def _seconds(source: Mapping[str, str], name: str, default: int) -> int:
+    value = source.get(name) or str(default)
+    if not re.fullmatch("[1-9][0-9]{0,7}", value):
+        raise SettingsError(f"{name} must be a whole number of seconds, such as {default}")
+    return int(value)
+
+
 def _count(source: Mapping[str, str], name: str) -> int:
     value = source.get(name) or "0"
     if not re.fullmatch("[0-9]{1,2}", value):
         raise SettingsError(f"{name} must be a whole number, the count of proxies in front of the server")
     return int(value)
+
+
+def _days(source: Mapping[str, str], name: str, default: int) -> int:
+    value = source.get(name) or str(default)
+    if not re.fullmatch("[0-9]{1,3}", value):
+        raise SettingsError(f"{name} must be a whole number of days, such as 14; 0 sends no such mail")
+    return int(value)
+
+
+def _networks(source: Mapping[str, str], name: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    try:
+        return tuple(ip_network(each.strip()) for each in source.get(name, "").split(",") if each.strip())
+    except ValueError:
+        raise SettingsError(f"{name} must be networks such as 10.20.0.0/16, with commas between them") from None

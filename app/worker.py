@@ -1,4 +1,4 @@
-"""`kumiai worker`: mail, clients and sealing in one process, each on its own, so that none holds up another."""
+"""`kumiai worker`: people, clients, webhooks, sealing, what expires: in one process, so that none holds up another."""
 
 from __future__ import annotations
 
@@ -12,15 +12,22 @@ from typing import Any, Protocol
 from uuid import UUID
 
 import click
+import psycopg
 from flask import Flask
 
 from app.db import transaction
 from app.factory import create_app
 from app.member import service
-from app.messaging.worker import Deliver, Worker, mail_and_sms
+from app.messaging.worker import Deliver, Tidy, Worker, mail_and_sms
 from app.oauth import backchannel, purge
 from app.settings import Settings
+from app.wallet import ledger
+from app.wallet.bulk.runner import BulkRunner
+from app.wallet.housekeeping.sweeper import Sweeper
 from app.wallet.proof.sealer import Sealer
+from app.wallet.settlement import closing
+from app.wallet.webhooks import purge as webhooks_purge
+from app.wallet.webhooks.sender import Sender
 
 
 class Part(Protocol):
@@ -49,23 +56,42 @@ def reset_codes(app: Flask) -> Deliver:
 def worker_for_clients(app: Flask, settings: Settings) -> Worker:
     """Tells clients of sign-outs, in the server's own application: it signs with the server's keys.
 
-    It also deletes old rows of the authorization server now and then: mail does not wait for that.
+    It also deletes old rows of the authorization server and of webhooks now and then, and posts settlements that a
+    process left undone: mail does not wait for that.
     """
 
     def deliver(message_id: UUID, said: dict[str, Any]) -> None:
         with app.app_context():
             backchannel.deliver(message_id, said, settings=settings)
 
-    return Worker(settings, deliver={"logout": deliver}, tidy=(purge.tidy,))
+    tidy = (purge.tidy, webhooks_purge.tidy, finish_settlements(app))
+    return Worker(settings, deliver={"logout": deliver}, tidy=tidy)
+
+
+def finish_settlements(app: Flask) -> Tidy:
+    """Posts what a process left between a settlement's row and the ledger when it died."""
+
+    def tidy(_: psycopg.Connection[Any]) -> None:
+        with app.app_context():
+            closing.finish_all()
+
+    return tidy
 
 
 @click.command()
 def worker() -> None:
-    """Deliver mail and SMS from the outbox, tell clients of sign-outs, seal transactions into signed days."""
+    """Deliver mail, SMS and webhooks, seal transactions, run bulk jobs, end what has run out."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     settings = Settings.from_env()
     app = create_app(settings)
-    parts: list[Part] = [worker_for_people(app, settings), worker_for_clients(app, settings), Sealer(app, settings)]
+    parts: list[Part] = [
+        worker_for_people(app, settings),
+        worker_for_clients(app, settings),
+        Sender(app, settings),
+        Sealer(app, settings),
+        BulkRunner(app),
+        Sweeper(app, settings),
+    ]
 
     def stop(number: int, frame: FrameType | None) -> None:
         _stop(parts)
@@ -78,6 +104,7 @@ def worker() -> None:
     _run(parts[0], parts)
     for thread in beside:
         thread.join()
+    ledger.close()
 
 
 def _run(part: Part, parts: Sequence[Part]) -> None:

@@ -38,10 +38,10 @@ class Exchange:
 
     environment: dict[str, str]
 
-    def measure(self, address: str, *, seconds: int) -> dict[str, dict[str, Any]]:
+    def measure(self, served: server.Served, *, seconds: int) -> dict[str, dict[str, Any]]:
         """Each of the three for `seconds`, by the name of its figure."""
         return {
-            name: server.wrk(address, script, seconds=seconds, env=self.environment)
+            name: server.wrk(served, script, seconds=seconds, env=self.environment)
             for name, script in (
                 ("token_code", "code.lua"),
                 ("token_refresh", "refresh.lua"),
@@ -95,7 +95,7 @@ def let_client_in(database_url: str) -> None:
             "UPDATE oauth_client SET secret_hash = %s, scopes = %s, redirect_uris = %s WHERE id = %s",
             [secret_hash(SECRET), _SCOPES, ["https://bench.invalid/cb"], population.CLIENT_ID],
         )
-        connection.execute("UPDATE oauth_grant SET scopes = %s", [_SCOPES])
+        connection.execute("UPDATE oauth_grant SET scopes = %s WHERE client_id = %s", [_SCOPES, population.CLIENT_ID])
 
 
 def prepare(database_url: str, directory: Path, *, name: str, tokens: Path, seconds: int) -> Exchange:
@@ -103,7 +103,9 @@ def prepare(database_url: str, directory: Path, *, name: str, tokens: Path, seco
     codes = [f"kac_{secrets.token_urlsafe(32)}" for _ in range(CODES_PER_S * seconds)]
     refresh = [f"krt_{secrets.token_urlsafe(32)}" for _ in range(REFRESH_TOKENS)]
     with psycopg.connect(database_url) as connection:
-        grants = connection.execute("SELECT id, member_id FROM oauth_grant").fetchall()
+        grants = connection.execute(
+            "SELECT id, member_id FROM oauth_grant WHERE client_id = %s", [population.CLIENT_ID]
+        ).fetchall()
         _copy_codes(connection, codes, grants)
         _copy_refresh(connection, refresh, grants)
     with psycopg.connect(database_url, autocommit=True) as connection:

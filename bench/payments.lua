@@ -1,4 +1,5 @@
--- wrk's side: each request a random member's token and a key of its own; every acknowledged key is written down.
+-- wrk's side: each request a random member's token and a key of its own, which begins at random as clients' keys do;
+-- every acknowledged key is written down.
 -- `number` is global: setup() sets it in each thread's own state.
 local tokens, run, acknowledged, sent, threads = {}, os.getenv("BENCH_RUN"), nil, 0, 0
 
@@ -18,7 +19,7 @@ function request()
   return wrk.format("POST", "/v1/payments", {
     ["Authorization"] = "Bearer " .. tokens[math.random(#tokens)],
     ["Content-Type"] = "application/json",
-    ["Idempotency-Key"] = run .. "-" .. number .. "-" .. sent,
+    ["Idempotency-Key"] = string.format("%08x-%s-%d-%d", math.random(0, 2147483647), run, number, sent),
   }, '{"amount_yen":1,"money":"meal","shop":"canteen"}')
 end
 

@@ -18,23 +18,26 @@ from app.wallet.poster import Poster
 from app.wallet.postings import Charge
 
 MEMBERS = 10_000
-START_YEN = 1_000_000
+START_YEN = 3_000_000
 CLIENT_ID = "bench_app"
+SERVICE_ID = "bench_service"
 MANDATE = {"max_per_payment_yen": 3_000, "max_per_day_yen": 9_999_999, "max_per_month_yen": 99_999_999}
 MONEY = "meal"
 SHOP = "canteen"
+_SCOPES = ["payment", "balance"]
 
 
 def populate(settings: Settings, tokens_file: Path) -> None:
     """Fill an empty, migrated database and write one access token per line."""
     members = [new_id() for _ in range(MEMBERS)]
-    grants = [new_id() for _ in range(MEMBERS)]
     tokens = [f"kat_{secrets.token_urlsafe(32)}" for _ in range(MEMBERS)]
     issuer_id, shop_id = _open_books(settings)
     with psycopg.connect(settings.database_url) as connection:
         _copy_members(connection, issuer_id, members)
         _copy_wallets(connection, issuer_id, members)
-        _copy_grants(connection, issuer_id, shop_id, members, grants, tokens)
+        grants = _copy_grants(connection, issuer_id, shop_id, members, client_id=CLIENT_ID, profile="web")
+        _copy_tokens(connection, members, grants, tokens)
+        _copy_grants(connection, issuer_id, shop_id, members, client_id=SERVICE_ID, profile="service")
     _charge_everyone(settings.database_url, members)
     with psycopg.connect(settings.database_url, autocommit=True) as connection:
         connection.execute("VACUUM ANALYZE")
@@ -84,31 +87,38 @@ def _copy_grants(
     issuer_id: UUID,
     shop_id: UUID,
     members: list[UUID],
-    grants: list[UUID],
-    tokens: list[str],
-) -> None:
+    *,
+    client_id: str,
+    profile: str,
+) -> list[UUID]:
+    """A client, and what every member allowed it: the grants' ids in the members' order."""
     connection.execute(
         "INSERT INTO oauth_client (id, issuer_id, name_ja, name_en, profile, secret_hash, redirect_uris, scopes,"
-        " allowed_shops) VALUES (%s, %s, '計測', 'Bench', 'web', %s, '{}', '{payment,balance}', %s)",
-        [CLIENT_ID, issuer_id, b"-", [shop_id]],
+        " allowed_shops) VALUES (%s, %s, '計測', 'Bench', %s, %s, '{}', %s, %s)",
+        [client_id, issuer_id, profile, b"-", _SCOPES, [shop_id]],
     )
-    scopes, mandate = ["payment", "balance"], json.dumps(MANDATE | {"shops": [str(shop_id)]})
+    grants = [new_id() for _ in members]
+    mandate = json.dumps(MANDATE | {"shops": [str(shop_id)]})
     with connection.cursor().copy(
         "COPY oauth_grant (id, issuer_id, member_id, client_id, scopes, mandate) FROM STDIN"
     ) as copy:
         for grant_id, member_id in zip(grants, members, strict=True):
-            copy.write_row((grant_id, issuer_id, member_id, CLIENT_ID, scopes, mandate))
+            copy.write_row((grant_id, issuer_id, member_id, client_id, _SCOPES, mandate))
     with connection.cursor().copy(
         f"COPY spend_control (id, issuer_id, kind, shops, {', '.join(MANDATE)}) FROM STDIN"
     ) as copy:
         for grant_id in grants:
             copy.write_row((grant_id, issuer_id, "grant", [shop_id], *MANDATE.values()))
+    return grants
+
+
+def _copy_tokens(connection: psycopg.Connection, members: list[UUID], grants: list[UUID], tokens: list[str]) -> None:
     expires_at = datetime.now(UTC) + timedelta(hours=6)
     with connection.cursor().copy(
         "COPY oauth_token (token_hash, kind, family_id, client_id, member_id, grant_id, scopes, expires_at) FROM STDIN"
     ) as copy:
         for token, member_id, grant_id in zip(tokens, members, grants, strict=True):
-            row = (secret_hash(token), "access", new_id(), CLIENT_ID, member_id, grant_id, scopes, expires_at)
+            row = (secret_hash(token), "access", new_id(), CLIENT_ID, member_id, grant_id, _SCOPES, expires_at)
             copy.write_row(row)
 
 

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import psycopg
 
+from bench.place import Place
 from bench.population import MEMBERS, START_YEN
+
+_DATABASE = "textbook"
 
 _TABLES = f"""
 CREATE TABLE textbook_account (id int PRIMARY KEY, balance_yen bigint NOT NULL CHECK (balance_yen >= 0));
@@ -31,19 +34,21 @@ COMMIT;
 """
 
 
-def prepare(database_url: str, directory: Path) -> Path:
-    """Make the textbook's tables; returns the pgbench script."""
-    with psycopg.connect(database_url) as connection:
-        connection.execute(_TABLES.encode())
-    script = directory / "textbook.sql"
-    script.write_text(_PAYMENT)
+def prepare(place: Place) -> Path:
+    """Make the textbook's tables, at the first call; returns the pgbench script."""
+    script = place.directory / "textbook.sql"
+    if place.postgres.create_database(_DATABASE):
+        with psycopg.connect(place.postgres.url(_DATABASE)) as connection:
+            connection.execute(_TABLES.encode())
+        script.write_text(_PAYMENT)
     return script
 
 
-def run(pgbench: Path, database_url: str, script: Path, *, seconds: int) -> float:
+def run(place: Place, script: Path) -> float:
     """Payments per second."""
+    pgbench, url = place.postgres.bin_path / "pgbench", place.postgres.url(_DATABASE)
     done = subprocess.run(
-        [pgbench, "-M", "prepared", "-n", "-c", "8", "-j", "2", "-T", str(seconds), "-f", script, database_url],
+        [pgbench, "-M", "prepared", "-n", "-c", "8", "-j", "2", "-T", str(place.seconds), "-f", script, url],
         capture_output=True,
         text=True,
         check=True,

@@ -147,7 +147,7 @@ def oauth_client(
             name_ja="試験アプリ",
             name_en="Test app",
             profile=profile,
-            scopes=scopes if acts_for_members else ["till"],
+            scopes=scopes if acts_for_members or profile == "service" else ["till"],
             redirect_uris=redirect_uris,
             allowed_shops=allowed_shops,
             **registration,

@@ -16,7 +16,10 @@ _PROGRAM = """
 import os, sys, threading
 from app.serve import keep_to_one_processor
 keep_to_one_processor(claimed_as=sys.argv[1])
-thread = threading.Thread(target=lambda: print(*sorted(os.sched_getaffinity(0)), flush=True))
+def say():
+    assert len(os.sched_getaffinity(0)) > 1 or os.sched_getscheduler(0) == os.SCHED_BATCH
+    print(*sorted(os.sched_getaffinity(0)), flush=True)
+thread = threading.Thread(target=say)
 thread.start()
 sys.stdin.read()
 """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select, update
@@ -23,8 +24,8 @@ from app.oauth.models import OAuthClient
 from app.reader import service as reader
 from app.reader.models import Terminal
 from app.wallet import ledger, setup
-from app.wallet.models import Money, Shop
-from app.wallet.postings import Accepted, Charge
+from app.wallet.models import Money, MoveRule, Shop
+from app.wallet.postings import Accepted, Adjustment, Charge
 
 PASSWORD = "kumiai-demo"  # noqa: S105  # the demo's, printed by `make run`
 DEMO_APP_URL = "http://localhost:8010"
@@ -39,6 +40,8 @@ class DemoMember:
     locale: str
     balances: Mapping[str, int]
     """Yen paid in at the start, by money."""
+    points_yen: int
+    """Points granted at the start; they go before anything else, and expire."""
 
 
 HANAKO = DemoMember(
@@ -46,23 +49,40 @@ HANAKO = DemoMember(
     family_name="組合",
     given_name="花子",
     locale="ja",
-    balances={"base": 3_000, "meal": 5_000, "textbook": 12_000},
+    balances={"base": 3_000, "meal": 5_000, "textbook": 12_000, "mealpass": 3_000},
+    points_yen=120,
 )
 TARO = DemoMember(
-    email="taro@example.ac.jp", family_name="生協", given_name="太郎", locale="ja", balances={"base": 500, "meal": 800}
+    email="taro@example.ac.jp",
+    family_name="生協",
+    given_name="太郎",
+    locale="ja",
+    balances={"base": 500, "meal": 800},
+    points_yen=35,
 )
 ALICE = DemoMember(
-    email="alice@example.ac.jp", family_name="Smith", given_name="Alice", locale="en", balances={"meal": 2_000}
+    email="alice@example.ac.jp",
+    family_name="Smith",
+    given_name="Alice",
+    locale="en",
+    balances={"meal": 2_000},
+    points_yen=50,
 )
 MEMBERS = (HANAKO, TARO, ALICE)
 
-_MONIES = (
+_POINTS = "points"
+_PAID = (
     ("base", "ベースマネー", "Base money"),
     ("meal", "学食マネー", "Meal money"),
     ("textbook", "教科書マネー", "Textbook money"),
 )
+_EARNING = ("base", "meal")
+"""1 % of what is paid with these comes back as points."""
+
+_YEAR_END: Mapping[str, Any] = {"expiry": "fixed_date", "expires_month_day": "03-31", "expiry_min_days": 30}
+_MOVES = (("base", "meal"), ("base", "textbook"))
 _SHOPS = (
-    ("canteen", "中央食堂", "Central Canteen", ("base", "meal")),
+    ("canteen", "中央食堂", "Central Canteen", ("base", "meal", "points")),
     ("bookstore", "書籍購買部", "Bookstore", ("base", "textbook")),
 )
 _TILL = "till_canteen"
@@ -73,10 +93,7 @@ def seed(secrets: Mapping[str, str]) -> None:
     with transaction():
         issuer_id = _issuer()
     with transaction():
-        monies = {
-            code: setup.open_money(issuer_id=issuer_id, code=code, name_ja=name_ja, name_en=name_en, position=position)
-            for position, (code, name_ja, name_en) in enumerate(_MONIES)
-        }
+        monies = _monies(issuer_id)
         shops = {code: _shop(issuer_id, code, monies) for code, *_ in _SHOPS}
         ids = {member.email: _member(issuer_id, member, list(monies.values())) for member in MEMBERS}
         _clients(secrets, list(shops.values()))
@@ -85,6 +102,7 @@ def seed(secrets: Mapping[str, str]) -> None:
     for member in MEMBERS:
         for money, amount_yen in member.balances.items():
             _pay_in(ids[member.email], member, money, amount_yen)
+        _grant_points(ids[member.email], member)
 
 
 def _issuer() -> UUID:
@@ -97,11 +115,38 @@ def _issuer() -> UUID:
     return issuer.id
 
 
+def _monies(issuer_id: UUID) -> dict[str, Money]:
+    """The monies by code, with the moves between them: points, three that are paid in, and a pass for meals."""
+
+    def money(code: str, name_ja: str, name_en: str, position: int, **rules: Any) -> Money:
+        return setup.open_money(
+            issuer_id=issuer_id, code=code, name_ja=name_ja, name_en=name_en, position=position, **rules
+        )
+
+    points = money(_POINTS, "ポイント", "Points", len(_PAID) + 1, backing="free", **_YEAR_END)
+    earns = {"points_money_id": points.id, "points_rate_bp": 100, "points_rounding": "down"}
+    monies = {
+        code: money(code, name_ja, name_en, position, **(earns if code in _EARNING else {}))
+        for position, (code, name_ja, name_en) in enumerate(_PAID)
+    }
+    monies["mealpass"] = money("mealpass", "学食パス", "Meal pass", len(_PAID), groups=["meal"], **_YEAR_END)
+    for source, target in _MOVES:
+        if session().get(MoveRule, (monies[source].id, monies[target].id)) is None:
+            setup.allow_move(from_money=monies[source], to_money=monies[target], min_yen=100, step_yen=100)
+    return {**monies, _POINTS: points}
+
+
 def _shop(issuer_id: UUID, code: str, monies: Mapping[str, Money]) -> Shop:
+    known = session().scalars(select(Shop).filter_by(code=code)).one_or_none()
+    if known is not None:
+        return known
     _, name_ja, name_en, accepts = next(shop for shop in _SHOPS if shop[0] == code)
-    return setup.open_shop(
+    shop = setup.open_shop(
         issuer_id=issuer_id, code=code, name_ja=name_ja, name_en=name_en, accepts=[monies[money] for money in accepts]
     )
+    if code == "canteen":
+        setup.accept_money(shop=shop, money=monies["mealpass"], falls_to=("meal", "base"))
+    return shop
 
 
 def _member(issuer_id: UUID, member: DemoMember, monies: Sequence[Money]) -> UUID:
@@ -212,6 +257,24 @@ def _pay_in(member_id: UUID, member: DemoMember, money: str, amount_yen: int) ->
             amount_yen=amount_yen,
             book="issued_by_cash",
             description="Charged at the counter" if member.locale == "en" else "窓口でのチャージ",
+        )
+    )
+    assert isinstance(outcome, Accepted), outcome
+
+
+def _grant_points(member_id: UUID, member: DemoMember) -> None:
+    """Points to begin with; they are good until the day that the money's rule gives them."""
+    request_id = f"seed-{member.email}-{_POINTS}"
+    outcome = ledger.post(
+        Adjustment(
+            requester="kumiai_demo",
+            request_id=request_id,
+            params_hash=ledger.params_hash({"seed": request_id, "amount_yen": member.points_yen}),
+            member_id=member_id,
+            money=_POINTS,
+            amount_yen=member.points_yen,
+            book="points_granted",
+            description="Welcome points" if member.locale == "en" else "入会ポイント",
         )
     )
     assert isinstance(outcome, Accepted), outcome

@@ -145,7 +145,14 @@ def finish_sign_in(*, code_id: UUID, digits: str) -> UUID:
 
 def suspend(member_id: UUID) -> None:
     """Let nobody sign in as this member, and end every session. `app.oauth.suspension` ends the tokens too."""
-    session().execute(update(Member).where(Member.id == member_id).values(status="suspended"))
+    living = (Member.id == member_id, Member.status != "closed")
+    session().execute(update(Member).where(*living).values(status="suspended"))
+    sessions.revoke_all_sessions(member_id)
+
+
+def close(member_id: UUID) -> None:
+    """Let nobody sign in as this member ever again, and end every session."""
+    session().execute(update(Member).where(Member.id == member_id).values(status="closed"))
     sessions.revoke_all_sessions(member_id)
 
 

@@ -18,7 +18,7 @@ from app.oauth.authorization_request import Ask
 from app.oauth.clients import Client
 from app.oauth.errors import InvalidRequest, InvalidScope, UnauthorizedClient
 from app.oauth.request import OAuthRequest
-from app.oauth.scopes import Consent, of_kind
+from app.oauth.scopes import own
 from app.settings import Settings
 
 ID_TOKEN_LIFE_S = keys.MAX_LIFE_S
@@ -148,7 +148,7 @@ class ClientCredentials(grants.ClientCredentialsGrant):  # type: ignore[misc]  #
     """A till or service acting for itself."""
 
     def validate_requested_scope(self) -> None:
-        """Only scopes no member is asked for. Raises InvalidScope."""
+        """Only scopes a program may have for itself. Raises InvalidScope."""
         if not self._own or not set(self._own).issuperset((self.request.payload.scope or "").split()):
             raise InvalidScope
 
@@ -161,7 +161,7 @@ class ClientCredentials(grants.ClientCredentialsGrant):  # type: ignore[misc]  #
     @property
     def _own(self) -> tuple[str, ...]:
         client: Client = self.request.client
-        return of_kind(client.scopes, Consent.NONE)
+        return own(client.askable)
 
 
 class IdToken(OpenIDToken):  # type: ignore[misc]  # Authlib ships no types

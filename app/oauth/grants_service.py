@@ -6,7 +6,7 @@ permission (a refresh and a revocation, two consents) come one after the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -102,10 +102,12 @@ def lower(*, grant_id: UUID, seen: Mandate, to: Mandate, controls: SpendControls
 def revoke(*, grant_id: UUID, controls: SpendControls) -> None:
     """Take the permission back: the grant and all its tokens, at once and for good."""
     grant = _locked(grant_id)
-    if grant.revoked_at is None:
+    ends = grant.revoked_at is None
+    if ends:
         grant.revoked_at = clock.now()
     _revoke_tokens(OAuthToken.grant_id == grant_id)
-    controls.grant_changed(grant_id=grant_id, mandate=None)
+    if ends:
+        controls.grants_ended([grant_id])
 
 
 def revoke_all(member_id: UUID, *, controls: SpendControls) -> None:
@@ -125,6 +127,24 @@ def revoke_tokens_of_member(member_id: UUID) -> None:
         theirs = (coming.member_id == member_id, coming.used_at.is_(None), coming.expires_at > clock.now())
         session().execute(update(coming).where(*theirs).values(used_at=clock.now()))
     _revoke_tokens(OAuthToken.grant_id.in_(_lock_living_of(member_id)))
+
+
+def paying(*, client_id: str, member_ids: Collection[UUID]) -> dict[UUID, UUID]:
+    """By member, the grant under which a client may take their payments. One read, outside a transaction."""
+    ids = list(member_ids)
+    with autocommit().connect() as connection:
+        rows = connection.execute(_PAYING, {"client_id": client_id, "members": ids})
+        return {member_id: grant_id for member_id, grant_id in rows}  # noqa: C416  # Row is no pair to mypy
+
+
+_PAYING = text("""
+    SELECT given.member_id, given.id
+      FROM unnest(CAST(:members AS uuid[])) AS asked(member_id)
+      JOIN oauth_grant given ON given.member_id = asked.member_id AND given.client_id = :client_id
+                            AND given.revoked_at IS NULL
+      JOIN member ON member.id = given.member_id
+     WHERE 'payment' = ANY(given.scopes) AND member.status = 'active'
+""")
 
 
 def lock_living(which: ColumnElement[bool]) -> OAuthGrant:

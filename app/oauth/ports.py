@@ -102,5 +102,5 @@ class SpendControls(Protocol):
         ...
 
     def grants_ended(self, grant_ids: Sequence[UUID]) -> None:
-        """Stop the payments of all these grants, in one statement. Runs in the caller's transaction."""
+        """These grants were living and end now: stop their payments. Runs in the caller's transaction."""
         ...

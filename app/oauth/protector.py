@@ -18,6 +18,7 @@ from app.ids import same, secret_hash
 from app.lookup import lookup
 from app.oauth import dpop
 from app.oauth.errors import InsufficientScope, InvalidDpopProof, InvalidToken, MissingToken, ProofRefused
+from app.oauth.scopes import SCOPES, Consent
 
 _READ = """
     SELECT token.token_hash, token.client_id, token.member_id, token.grant_id, token.auth_time, token.scopes, token.jkt,
@@ -55,30 +56,74 @@ class Access:
         """How the token is shown."""
         return "Bearer" if self.jkt is None else "DPoP"
 
+    @property
+    def member(self) -> UUID:
+        """The member it acts for. Only where the view's protection asks for a scope that a member gave."""
+        assert self.member_id is not None
+        return self.member_id
+
 
 class Bearer:
     """A protection: the request carries a living access token that has every one of `scopes`.
 
     One that is bound to a key comes in the scheme DPoP, any other in the scheme Bearer; never the other way round.
+
+    A scope that members are asked for counts in a token that acts for a member. A client may also get `payment` for
+    itself (`app.oauth.scopes.own`); such a token passes only where a view says `for_itself`, and there no other does.
     """
 
-    def __init__(self, *scopes: str) -> None:
+    def __init__(self, *scopes: str, for_itself: bool = False) -> None:
         self.scopes = frozenset(scopes)
-        self._named = " ".join(scopes)
+        self.named = " ".join(scopes)
+        self._for_itself = for_itself
+        self._for_a_member = not for_itself and any(SCOPES[scope] is not Consent.NONE for scope in scopes)
+
+    @property
+    def ways(self) -> tuple[Bearer, ...]:
+        """The kinds of token that pass, each of which is enough."""
+        return (self,)
+
+    def admits(self, access: Access) -> bool:
+        """Whether a token that is good may come in here."""
+        if access.member_id is None:
+            return self.scopes <= access.scopes and not self._for_a_member
+        return self.scopes <= access.scopes and not self._for_itself
 
     def check(self) -> None:
-        scheme, token = _shown()
-        access = _read_access(token, scheme=scheme)
-        if access.scheme != scheme:  # a bound token as Bearer would be as good as unbound (RFC 9449 section 7.2)
-            raise InvalidToken(scheme=access.scheme)
-        if access.jkt is not None:
-            _check_proof(token, jkt=access.jkt)
-        if not self.scopes <= access.scopes:
-            raise InsufficientScope(scheme=scheme, scope=self._named)
-        g.access = access
+        _check(self)
 
     def describe(self) -> str:
-        return f"bearer token: {self._named or 'any'}"
+        itself = ", by a client for itself" if self._for_itself else ""
+        return f"bearer token: {self.named or 'any'}{itself}"
+
+
+class AnyOf:
+    """A protection: the request carries a token that one of these would let in."""
+
+    def __init__(self, *ways: Bearer) -> None:
+        self.ways = ways
+        self.named = " ".join(dict.fromkeys(way.named for way in ways))
+
+    def admits(self, access: Access) -> bool:
+        return any(way.admits(access) for way in self.ways)
+
+    def check(self) -> None:
+        _check(self)
+
+    def describe(self) -> str:
+        return " or ".join(way.describe() for way in self.ways)
+
+
+def _check(protection: Bearer | AnyOf) -> None:
+    scheme, token = _shown()
+    access = _read_access(token, scheme=scheme)
+    if access.scheme != scheme:  # a bound token as Bearer would be as good as unbound (RFC 9449 section 7.2)
+        raise InvalidToken(scheme=access.scheme)
+    if access.jkt is not None:
+        _check_proof(token, jkt=access.jkt)
+    if not protection.admits(access):
+        raise InsufficientScope(scheme=scheme, scope=protection.named)
+    g.access = access
 
 
 def current_access() -> Access:

@@ -34,7 +34,11 @@ SCOPES: dict[str, Consent] = {
     "shop:read": Consent.NONE,
     "shop:refund": Consent.NONE,
     "webhook": Consent.NONE,
+    "bulk": Consent.NONE,
 }
+
+ONLY_FOR = {"bulk": "service"}
+"""Scopes of one profile only: value for a whole faculty is no business of a till."""
 
 
 def in_order(scopes: Iterable[str]) -> tuple[str, ...]:
@@ -46,3 +50,11 @@ def in_order(scopes: Iterable[str]) -> tuple[str, ...]:
 def of_kind(scopes: Iterable[str], *kinds: Consent) -> tuple[str, ...]:
     """Those of `scopes` that are asked in one of these ways, in the table's order."""
     return tuple(scope for scope in in_order(scopes) if SCOPES[scope] in kinds)
+
+
+def own(scopes: Iterable[str]) -> tuple[str, ...]:
+    """Those of a client's scopes that it may have for itself, without a member, in the table's order.
+
+    With `payment` it charges members who allow it, by `POST /v1/payments/batch`: each under that member's own grant.
+    """
+    return tuple(scope for scope in in_order(scopes) if SCOPES[scope] is Consent.NONE or scope == "payment")

@@ -105,7 +105,7 @@ class Sheet:
 
     def _title(self, text: str) -> None:
         if text:
-            self._need(SIZE * 5)
+            self._need(SIZE * 10)  # with something under it: a title never ends a page
             self.y -= 11 * LEADING
             (line,) = wrapped(text, width_pt=WIDTH, size_pt=11, max_lines=1)
             self._write(line, x=MARGIN, y=self.y, size=11, bold=True)
@@ -202,6 +202,7 @@ class Sheet:
         text.setFont(NAME, size)
         text.setFillGray(grey)
         if bold:
+            text.setStrokeGray(grey)
             self.canvas.setLineWidth(size * 0.035)
             text.setTextRenderMode(2)
         text.textOut(line)

@@ -39,7 +39,7 @@ def tap(headers: Mapping[str, Any], body: Mapping[str, Any]) -> tuple[dict[str, 
     )
     shown = views.of_outcome(
         outcome,
-        locale=current_locale(),
+        names=views.Names(current_locale()),
         request_id=body["tap_id"],
         may_see_balance=True,
         metadata={"assurance": service.ASSURANCE},

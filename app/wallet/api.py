@@ -1,4 +1,4 @@
-"""The resource API, version 1: who am I, wallets, transactions, payments."""
+"""The resource API, version 1, for reading: who am I, wallets, monies, shops, transactions."""
 
 from __future__ import annotations
 
@@ -6,23 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from flask import Response, request
+from flask import Response
 
 from app.member import service as members
 from app.oauth import cors
 from app.oauth.protector import Access, Bearer, current_access
-from app.wallet import history, ledger, page_query, past, payments, views
+from app.wallet import history, holdings, offer, page_query, past, views
 from app.wallet.errors import LedgerRefusal
 from app.wallet.schemas import (
-    IdempotencyHeader,
     MeView,
-    PaymentBody,
     RequestOutcomeView,
     TransactionView,
-    WalletsView,
-    WalletView,
 )
 from app.wallet.schemas_history import AsOfQuery, HistoryQuery, HistoryView, PastWalletsView, PastWalletView
+from app.wallet.schemas_wallets import MoniesView, ShopsView, WalletsView, WalletView
 from app.web.arguments import Blueprint
 from app.web.json import json_response
 from app.web.locale import current_locale, translate
@@ -30,7 +27,7 @@ from app.web.protection import protected_by
 
 # Schemas are given as instances: of a class, webargs makes a new one at every request.
 blueprint = Blueprint(
-    "wallet", __name__, url_prefix="/v1", description="Balances, history and payments, with the member's consent."
+    "wallet", __name__, url_prefix="/v1", description="Balances and history, with the member's consent."
 )
 blueprint.after_request(cors.allow_registered)
 
@@ -46,7 +43,7 @@ def me() -> dict[str, Any]:
         "client_id": access.client_id,
         "scopes": sorted(access.scopes),
         "id": str(access.member_id) if access.member_id else None,
-        "name": members.name_of(_member(access)) if named else None,
+        "name": members.name_of(access.member) if named else None,
     }
 
 
@@ -55,14 +52,14 @@ def me() -> dict[str, Any]:
 @blueprint.response(200, {"anyOf": [WalletsView(), PastWalletsView()]})
 @protected_by(Bearer("balance"))
 def wallets(query: Mapping[str, Any]) -> Response:
-    """The member's wallets with their balances
+    """The member's wallets: balances, what expires when, limits
 
     With `at`, the balances of then, for ever the same; what depends on today (status, limits, what can be spent) is
     left out.
     """
     if query["at"] is not None:
-        return json_response(past.wallets(member_id=_member(current_access()), at=query["at"]), status=200)
-    found = history.wallets(member_id=_member(current_access()), locale=current_locale())
+        return json_response(past.wallets(member_id=current_access().member, at=query["at"]), status=200)
+    found = holdings.wallets(member_id=current_access().member, locale=current_locale())
     return json_response({"wallets": found, "total_yen": sum(wallet["balance_yen"] for wallet in found)}, status=200)
 
 
@@ -76,12 +73,31 @@ def wallet(query: Mapping[str, Any], money: str) -> Response:
     With `at`, its balance of then.
     """
     if query["at"] is not None:
-        return json_response(past.wallet(money, member_id=_member(current_access()), at=query["at"]), status=200)
-    found = history.wallets(member_id=_member(current_access()), locale=current_locale())
-    for one in found:
+        return json_response(past.wallet(money, member_id=current_access().member, at=query["at"]), status=200)
+    for one in holdings.wallets(member_id=current_access().member, locale=current_locale()):
         if one["money"]["code"] == money:
             return json_response(one, status=200)
     raise LedgerRefusal("wallet_unknown", money=money)
+
+
+@blueprint.get("/monies")
+@blueprint.response(200, MoniesView())
+@protected_by(Bearer())
+def monies() -> Response:
+    """The co-op's monies and their rules: expiry, limits, points, what may be moved into what"""
+    return json_response({"monies": offer.monies(locale=current_locale())}, status=200)
+
+
+@blueprint.get("/shops")
+@blueprint.response(200, ShopsView())
+@protected_by(Bearer())
+def shops() -> Response:
+    """The shops this client may take payments for, and what each accepts
+
+    A member may have allowed fewer of them.
+    """
+    found = offer.shops(current_access().client_shops, locale=current_locale())
+    return json_response({"shops": found}, status=200)
 
 
 @blueprint.get("/transactions")
@@ -97,7 +113,7 @@ def transactions(query: Mapping[str, Any]) -> dict[str, Any]:
     """
     access = current_access()
     shown, page = history.transactions(
-        member_id=_member(access),
+        member_id=access.member,
         locale=current_locale(),
         search=page_query.search_of(query, requester=access.client_id),
         limit=query["limit"],
@@ -115,7 +131,7 @@ def transaction(transaction_id: UUID) -> dict[str, Any]:
     access = current_access()
     return history.transaction(
         transaction_id=transaction_id,
-        member_id=_member(access),
+        member_id=access.member,
         locale=current_locale(),
         may_see_balance="balance" in access.scopes,
     )
@@ -147,50 +163,6 @@ def by_request(request_id: str) -> dict[str, Any]:
         "title": translate(f"error.{error.code}", None, **error.detail),
     }
     return {"request_id": request_id, "outcome": "refused", "transaction": None, "refusal": refusal}
-
-
-@blueprint.post("/payments")
-@blueprint.arguments(IdempotencyHeader(), location="headers")
-@blueprint.arguments(PaymentBody())
-@blueprint.response(201, TransactionView())
-@blueprint.alt_response(
-    401,
-    schema="Problem",
-    content_type="application/problem+json",
-    description="No valid token; or `insufficient_user_authentication`: the payment is above the issuer's step-up "
-    "amount, and the member signed in longer ago than `max_age` of the `WWW-Authenticate` header allows.",
-)
-@protected_by(Bearer("payment"))
-def pay(headers: Mapping[str, Any], body: Mapping[str, Any]) -> Response:
-    """Take a payment from the member, within the mandate they gave
-
-    Make the Idempotency-Key and store it before you send. Where the reply is lost, or is 503, send the very same
-    request again: it moves nothing twice, and answers what happened.
-
-    A large payment may answer 401 `insufficient_user_authentication`: send the member through an authorization request
-    with that `max_age`, then the very same request again with the new token.
-    """
-    access = current_access()
-    key = headers["idempotency_key"]
-    outcome = views.accepted(
-        ledger.post(payments.by_client(access=access, request_id=key, path=request.path, body=body)),
-        may_see_balance="balance" in access.scopes,
-    )
-    shown = views.of_outcome(
-        outcome,
-        locale=current_locale(),
-        request_id=key,
-        may_see_balance="balance" in access.scopes,
-        description=body["description"],
-        metadata=body["metadata"],
-    )
-    return json_response(shown, status=201, headers=views.hit_headers(outcome))
-
-
-def _member(access: Access) -> UUID:
-    """The member of a token whose scopes only a member can give."""
-    assert access.member_id is not None
-    return access.member_id
 
 
 def _may_see_balance(access: Access) -> bool:

@@ -15,6 +15,7 @@ from app.wallet.law.crediting import adjustment, charge, close, expiry, move
 from app.wallet.law.draft import Draft, Refusal
 from app.wallet.law.paying import capture, hold, payment, release
 from app.wallet.law.refunding import refund
+from app.wallet.law.settling import settle
 from app.wallet.postings import (
     Adjustment,
     Capture,
@@ -29,6 +30,7 @@ from app.wallet.postings import (
     Refund,
     Refused,
     Release,
+    Settle,
 )
 
 
@@ -121,6 +123,8 @@ def _judge(draft: Draft, index: int, transaction_id: UUID, posting: Posting) -> 
             return expiry(draft, index, transaction_id, posting)
         case Close():
             return close(draft, index, transaction_id, posting)
+        case Settle():
+            return settle(draft, index, transaction_id, posting)
         case Declined():
             raise Refusal(posting.refused.code, **posting.refused.detail)
     raise AssertionError(f"no law for {type(posting).__name__}")

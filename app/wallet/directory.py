@@ -80,6 +80,14 @@ def shop_by_id(shop_id: UUID) -> ShopEntry:
     return _current().shops_by_id.get(shop_id) or _current(fresh=True).shops_by_id[shop_id]
 
 
+def naming(*, monies: Iterable[str], shops: Iterable[str]) -> Directory:
+    """All monies and shops; where one of these codes is not among them, read once more."""
+    known = _current()
+    if known.monies.keys() >= set(monies) and known.shops.keys() >= set(shops):
+        return known
+    return _current(fresh=True)
+
+
 def _current(*, fresh: bool = False) -> Directory:
     slots: dict[str, Directory] = extension("kumiai.directory", dict)
     known = slots.get("current")

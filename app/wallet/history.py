@@ -1,33 +1,21 @@
-"""Reading the ledger: wallets and transactions of a member. One query each, by key, whatever the ledger's size."""
+"""Reading the ledger: transactions of a member. One query each, by key, whatever the ledger's size."""
 
 from __future__ import annotations
 
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Row, Select, or_, select
 
 from app.db import autocommit
 from app.errors import NotFound
 from app.issuer import current_issuer
 from app.wallet import directory, views
 from app.wallet import search as searching
-from app.wallet.models import Request, Transaction, Wallet
+from app.wallet.models import Request, Transaction
 from app.wallet.postings import Refused
 from app.wallet.search import Page, Search
-
-
-def wallets(*, member_id: UUID, locale: str) -> list[dict[str, Any]]:
-    """A member's wallets in the order of the issuer's monies."""
-    with autocommit().connect() as connection:
-        rows = connection.execute(
-            select(Wallet.money_id, Wallet.status, Wallet.total_yen).where(Wallet.member_id == member_id)
-        ).all()
-    entries = [(directory.money_by_id(money_id), status, total_yen) for money_id, status, total_yen in rows]
-    return [
-        {"money": money.view(locale), "status": status, "balance_yen": total_yen}
-        for money, status, total_yen in sorted(entries, key=lambda entry: (entry[0].position, entry[0].code))
-    ]
+from app.wallet.views import Names
 
 
 def transactions(
@@ -60,6 +48,14 @@ def transaction(*, transaction_id: UUID, member_id: UUID, locale: str, may_see_b
     if row is None:
         raise NotFound
     return _view(row, locale=locale, may_see_balance=may_see_balance)
+
+
+def with_refunds(payment_id: UUID, *, locale: str, may_see_balance: bool) -> list[dict[str, Any]]:
+    """A payment that exists, and then its refunds in their order."""
+    which = or_(Transaction.id == payment_id, Transaction.reverses == payment_id)
+    with autocommit().connect() as connection:
+        rows = connection.execute(_transactions().where(which).order_by(Transaction.position)).all()
+    return [_view(row, locale=locale, may_see_balance=may_see_balance) for row in rows]
 
 
 def by_request(
@@ -111,6 +107,7 @@ def _transactions() -> Select[*tuple[Any, ...]]:
         Transaction.description,
         Transaction.extra.label("extra"),  # its column is called metadata
         Transaction.reverses,
+        Transaction.hold_id,
         Transaction.taken_at,
         Request.answer,
     ).join(Request, Request.transaction_id == Transaction.id)
@@ -122,13 +119,18 @@ def _view(row: Row[Any], *, locale: str, may_see_balance: bool) -> dict[str, Any
         position=row.position,
         kind=row.kind,
         amount_yen=row.amount_yen,
-        money=directory.money_by_id(row.money_id).view(locale),
-        shop=directory.shop_by_id(row.shop_id).view(locale) if row.shop_id else None,
+        money=directory.money_by_id(row.money_id).code,
+        shop_id=row.shop_id,
         created_at=row.created_at,
         request_id=row.request_id,
-        balance_yen=row.answer["balance_yen"] if may_see_balance else None,
+        balance_yen=row.answer["balance_yen"],
+        names=Names(locale),
+        may_see_balance=may_see_balance,
+        parts=row.answer.get("parts"),
+        points_yen=row.answer.get("points_yen", 0),
         description=row.description,
         metadata=row.extra,
         reverses=row.reverses,
+        hold_id=row.hold_id,
         taken_at=row.taken_at,
     )

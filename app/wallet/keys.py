@@ -19,6 +19,7 @@ from app.wallet.postings import (
     Posting,
     Refund,
     Release,
+    Settle,
     Spending,
 )
 from app.wallet.rules import Rules
@@ -46,12 +47,14 @@ def monies_of(postings: Iterable[Posting]) -> set[str]:
             found.add(posting.money)
         if isinstance(posting, Move):
             found.add(posting.to_money)
+        if isinstance(posting, Settle):
+            found |= posting.amounts.keys()
     return found
 
 
 def shops_of(postings: Iterable[Posting], originals: Iterable[Original], holds: Iterable[HoldState]) -> set[UUID]:
     """The shops that postings name, or what they refer to."""
-    found = {posting.shop_id for posting in postings if isinstance(posting, Spending)}
+    found = {posting.shop_id for posting in postings if isinstance(posting, Spending | Settle)}
     found |= {original.shop_id for original in originals if original.shop_id is not None}
     return found | {held.shop_id for held in holds}
 
@@ -81,6 +84,8 @@ def keys_of(
                 for money in (posting.money, posting.to_money):
                     keys.wallets.add((posting.member_id, money))
                     keys.accounts.update(_books(rules, money, "moved"))
+            case Settle():
+                _settle(keys, posting, rules)
             case Refund() if posting.transaction_id in originals:
                 _refund(keys, originals[posting.transaction_id])
             case Capture() | Release() if posting.hold_id in holds:
@@ -110,6 +115,14 @@ def _shop(keys: Keys, rules: Rules, member_id: UUID, shop_id: UUID, monies: Iter
         if rule is not None and rule.points_money is not None:
             keys.wallets.add((member_id, rule.points_money))
             keys.accounts.update(_books(rules, rule.points_money, "points_granted"))
+
+
+def _settle(keys: Keys, posting: Settle, rules: Rules) -> None:
+    shop = rules.shops.get(posting.shop_id)
+    for money in posting.amounts:
+        keys.accounts.update(_books(rules, money, "settled_with_shops"))
+        if shop is not None and money in shop.monies:
+            keys.accounts.add(shop.monies[money].takings_id)
 
 
 def _refund(keys: Keys, original: Original) -> None:

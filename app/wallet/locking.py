@@ -22,7 +22,7 @@ from app.wallet.books import (
     PastTransfer,
     WalletState,
 )
-from app.wallet.documents import document
+from app.wallet.documents import document, id_array
 from app.wallet.keys import Keys, keys_of, monies_of, shops_of
 from app.wallet.law.lots import missing_lots
 from app.wallet.postings import Accepted, Capture, Part, Posting, Refund, Refused, Release
@@ -59,7 +59,7 @@ class Reader:
         return books
 
     def _books(self, keys: Keys, postings: Sequence[Posting]) -> Books:
-        wanted = document({"member_id": str(m), "money_id": self.rulebook.id_of(i)} for m, i in keys.wallets)
+        wanted = document({"member_id": m.hex, "money_id": self.rulebook.id_of(i)} for m, i in keys.wallets)
         names = {(p.requester, p.request_id) for p in postings}
         rare = {
             **({sql.LOCK_CODES: "codes"} if keys.codes else {}),
@@ -79,7 +79,7 @@ class Reader:
         parameters = {
             "issuer": self.issuer_id,
             "zone": self.time_zone,
-            "controls": list(keys.controls),
+            "controls": id_array(keys.controls),
             "wallets": wanted,
             "accounts": list(keys.accounts),
             "codes": list(keys.codes),
@@ -172,7 +172,7 @@ class Reader:
     def _make_lots(self, books: Books, wanted: set[tuple[UUID, str, Any]]) -> None:
         """Make lots that are not there, under their wallets' locks, and put each in its place by date."""
         wallets = {wallet.id: wallet for wallet in books.wallets.values()}
-        rows = document({"wallet_id": str(w), "expires_on": d.isoformat()} for w, _, d in sorted(wanted, key=str))
+        rows = document({"wallet_id": w.hex, "expires_on": d.isoformat()} for w, _, d in sorted(wanted, key=str))
         parameters = {"issuer": self.issuer_id, "lots": rows}
         for wallet_id, account_id, money_id, expires_on in self._rows(parameters, sql.NEW_LOTS)[0]:
             wallet = wallets[wallet_id]

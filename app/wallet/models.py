@@ -211,7 +211,7 @@ class Account(Base):
             name="one_owner",
         ),
         CheckConstraint("kind = 'lot' OR expires_on IS NULL", name="only_lots_expire"),
-        CheckConstraint("kind = 'book' OR posted_yen - pending_yen >= floor_yen", name="floor"),
+        CheckConstraint("kind <> 'lot' OR posted_yen >= pending_yen", name="floor"),
         CheckConstraint("pending_yen = 0 OR (kind = 'lot' AND pending_yen > 0)", name="only_lots_are_held"),
         CheckConstraint("floor_yen = 0 OR (kind = 'takings' AND floor_yen < 0)", name="only_takings_go_below"),
         Index("ix_account_expires_on", "expires_on", postgresql_where=text("expires_on IS NOT NULL")),

@@ -182,6 +182,18 @@ class Close(Posting):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Settle(Posting):
+    """What was settled with a shop leaves its takings, in each money (by code), against `settled_with_shops`.
+
+    It is about what was before, so it is never refused for what the takings are now: where more was given back since,
+    they go below zero, and the shop owes it.
+    """
+
+    shop_id: UUID
+    amounts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Declined(Posting):
     """A request refused at its door, before any book is looked at (a card nobody registered, a shop nobody opened).
 

@@ -89,6 +89,7 @@ class Rules:
     monies: dict[str, MoneyRule] = field(default_factory=dict)
     shops: dict[UUID, ShopRule] = field(default_factory=dict)
     moves: dict[tuple[str, str], MoveRule] = field(default_factory=dict)
+    _candidates: dict[tuple[UUID, str, bool], list[str]] = field(default_factory=dict)
 
     def candidates(self, *, money: str, shop_id: UUID, money_only: bool) -> list[str]:
         """The monies that may pay at a shop, in the order in which they do: free ones, the one asked for, the rest."""
@@ -96,6 +97,13 @@ class Rules:
         asked = shop.monies.get(money) if shop else None
         if shop is None or asked is None:
             return [money]
+        key = shop_id, money, money_only
+        if key not in self._candidates:
+            self._candidates[key] = self._in_order(shop, asked, money_only=money_only)
+        return self._candidates[key]
+
+    def _in_order(self, shop: ShopRule, asked: Accepts, *, money_only: bool) -> list[str]:
+        money = asked.money
         first: list[str] = []
         if not money_only:
             free = [code for code in shop.monies if self.monies[code].backing == "free" and code != money]

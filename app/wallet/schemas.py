@@ -9,6 +9,7 @@ from marshmallow import INCLUDE, Schema, ValidationError, fields, validate
 from app.money import MAX_AMOUNT_YEN
 
 MAX_METADATA_KEYS = 20
+MAX_PAGE = 100
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 REQUEST_ID_FORM = r"^[A-Za-z0-9_.:\-]{1,128}$(?!\n)"  # in Python `$` alone lets a last newline pass
 
@@ -49,6 +50,23 @@ class ShopView(Schema):
     name = fields.String(required=True, metadata={"description": "Its name.", "example": "中央食堂"})
 
 
+class PartView(Schema):
+    """What a transaction did to one wallet."""
+
+    money = fields.Nested(MoneyView, required=True)
+    signed_amount_yen = fields.Integer(
+        required=True, metadata={"description": "Negative where value left it.", "example": -450}
+    )
+    balance_yen = fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "The wallet's balance right after it; null where the token may not read balances.",
+            "example": 1550,
+        },
+    )
+
+
 class TransactionView(Schema):
     """A transaction (取引): what people see. Amounts are whole yen."""
 
@@ -62,13 +80,35 @@ class TransactionView(Schema):
     )
     amount_yen = fields.Integer(required=True, metadata={"description": "Always positive.", "example": 450})
     signed_amount_yen = fields.Integer(
-        required=True, metadata={"description": "What it did to the wallet: negative for a payment.", "example": -450}
+        required=True,
+        metadata={
+            "description": "What it did to what the member has, points apart: negative for a payment, zero for a hold "
+            "and its release. Of a move: to the money it was moved out of.",
+            "example": -450,
+        },
     )
-    money = fields.Nested(MoneyView, required=True)
+    money = fields.Nested(MoneyView, required=True, metadata={"description": "The money that was asked for."})
+    parts = fields.List(
+        fields.Nested(PartView),
+        required=True,
+        metadata={
+            "description": "What it did to each wallet it touched: points spent and earned, monies that the payment "
+            "fell through to, both sides of a move."
+        },
+    )
+    points_granted_yen = fields.Integer(
+        required=True,
+        metadata={"description": "Points it earned; of a refund, negative: those taken back.", "example": 4},
+    )
     shop = fields.Nested(ShopView, required=True, allow_none=True)
     description = fields.String(required=True, metadata={"example": "昼食 A定食"})
     metadata = fields.Dict(
-        keys=fields.String(), required=True, metadata={"description": "What the client attached.", "example": {}}
+        keys=fields.String(),
+        required=True,
+        metadata={
+            "description": "What the client attached; a payment's items stand in it as `items`.",
+            "example": {"order": "A-17"},
+        },
     )
     request_id = fields.String(
         required=True,
@@ -79,6 +119,11 @@ class TransactionView(Schema):
         required=True,
         allow_none=True,
         metadata={"format": "uuid", "description": "For a refund: the transaction it gives back.", "example": None},
+    )
+    hold_id = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"format": "uuid", "description": "The hold it placed, captured or released.", "example": None},
     )
     taken_at = fields.String(
         required=True,
@@ -98,21 +143,6 @@ class TransactionView(Schema):
     )
 
 
-class WalletView(Schema):
-    money = fields.Nested(MoneyView, required=True)
-    status = fields.String(
-        required=True,
-        validate=validate.OneOf(["active", "suspended", "closed"]),
-        metadata={"example": "active"},
-    )
-    balance_yen = fields.Integer(required=True, metadata={"description": "Whole yen.", "example": 2000})
-
-
-class WalletsView(Schema):
-    wallets = fields.List(fields.Nested(WalletView), required=True)
-    total_yen = fields.Integer(required=True, metadata={"description": "Over all monies.", "example": 5000})
-
-
 class MeView(Schema):
     """Whom this token acts for, and what it may do."""
 
@@ -127,34 +157,6 @@ class MeView(Schema):
         required=True,
         allow_none=True,
         metadata={"description": "With scope `profile`.", "example": "組合 花子"},
-    )
-
-
-class PaymentBody(Schema):
-    """A payment out of the member's wallet to a shop."""
-
-    amount_yen = amount_yen_field()
-    money = fields.String(
-        required=True,
-        validate=[validate.Length(1, 32), storable_text],
-        metadata={"description": "A money's code.", "example": "meal"},
-    )
-    shop = fields.String(
-        required=True,
-        validate=[validate.Length(1, 32), storable_text],
-        metadata={"description": "A shop's code; one of those named at consent.", "example": "canteen"},
-    )
-    description = fields.String(
-        load_default="",
-        validate=[validate.Length(max=200), storable_text],
-        metadata={"description": "Shown to the member.", "example": "昼食 A定食"},
-    )
-    metadata = fields.Dict(
-        keys=fields.String(validate=[validate.Length(1, 40), storable_text]),
-        values=fields.String(validate=[validate.Length(max=500), storable_text]),
-        load_default=dict,
-        validate=validate.Length(max=MAX_METADATA_KEYS),
-        metadata={"description": "Up to 20 texts of your own.", "example": {"order": "A-17"}},
     )
 
 

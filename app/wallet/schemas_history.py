@@ -10,9 +10,8 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 from app.money import MAX_AMOUNT_YEN
 from app.wallet.instants import Instant
 from app.wallet.models import KINDS
-from app.wallet.schemas import MoneyView, ShopView, TransactionView, storable_text
+from app.wallet.schemas import MAX_PAGE, MoneyView, ShopView, TransactionView, storable_text
 
-MAX_PAGE = 100
 MAX_SEARCH_LENGTH = 100
 
 

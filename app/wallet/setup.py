@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from app.db import Base, session
 from app.ids import new_id
+from app.member.models import Member
 from app.wallet.models import Account, IssuerHead, Money, MoveRule, Shop, ShopMoney, Wallet
 
 BOOKS = (
@@ -88,8 +89,10 @@ def allow_move(
 
 
 def open_wallet(*, issuer_id: UUID, member_id: UUID, money: Money) -> Wallet:
-    """A member's wallet of one money, with its undated lot."""
-    _put(Wallet, id=new_id(), issuer_id=issuer_id, member_id=member_id, money_id=money.id)
+    """A member's wallet of one money, with its undated lot. It is stopped where the account is."""
+    statement = select(Member.status).where(Member.id == member_id).with_for_update(read=True)
+    status = session().scalars(statement).one()  # a stop of this moment is waited for, or finds the wallet
+    _put(Wallet, id=new_id(), issuer_id=issuer_id, member_id=member_id, money_id=money.id, status=status)
     wallet = session().scalars(select(Wallet).filter_by(member_id=member_id, money_id=money.id)).one()
     _put(Account, issuer_id=issuer_id, money_id=money.id, kind="lot", wallet_id=wallet.id)
     return wallet

@@ -19,6 +19,7 @@ from app.oauth.ports import Mandate, Usage
 from app.wallet import directory
 from app.wallet.books import spent_yen
 from app.wallet.models import Shop, SpendControl
+from app.wallet.webhooks import events
 
 
 def put_control(
@@ -104,8 +105,12 @@ class GrantControls:
         )
 
     def grants_ended(self, grant_ids: Sequence[UUID]) -> None:
-        """Let none of these grants spend any more. Locks them in the poster's order, so neither waits in a circle."""
+        """Let none of these grants spend any more, and have their clients told.
+
+        Locks them in the poster's order, so neither waits in a circle. One statement for each of the two.
+        """
         ids = literal(list(grant_ids), ARRAY(Uuid))  # one parameter: PostgreSQL takes no more than 65,535
         theirs = select(SpendControl.id).where(SpendControl.id == any_(ids)).order_by(SpendControl.id)
         held = theirs.with_for_update(key_share=True).cte("held")
         session().execute(update(SpendControl).where(SpendControl.id == held.c.id).values(status="revoked"))
+        events.grants_revoked(grant_ids)

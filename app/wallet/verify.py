@@ -14,8 +14,10 @@ import psycopg
 
 from app.settings import Settings
 from app.wallet.proof import audit
+from app.wallet.settlement.checks import SETTLEMENT_CHECKS
 
 _CHECKS = {
+    **SETTLEMENT_CHECKS,
     "an account's sum is not what its transfers add up to": """
         WITH moved AS (
             SELECT account_id, sum(yen) AS yen, count(*) AS transfers FROM (
@@ -45,7 +47,7 @@ _CHECKS = {
           FROM account GROUP BY money_id HAVING sum(posted_yen) <> 0 LIMIT 1""",
     "a balance is below zero": """
         SELECT 'account ' || id || ': ' || posted_yen
-          FROM account WHERE kind <> 'book' AND posted_yen < 0 ORDER BY id LIMIT 1""",
+          FROM account WHERE kind = 'lot' AND posted_yen < 0 ORDER BY id LIMIT 1""",
     "a wallet's total is not the sum of its lots": """
         SELECT 'wallet ' || w.id || ': ' || w.total_yen || ', lots ' || coalesce(sum(a.posted_yen), 0)
           FROM wallet w LEFT JOIN account a ON a.wallet_id = w.id

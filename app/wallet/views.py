@@ -2,17 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from app.wallet import directory
+from app.wallet.directory import MoneyEntry, ShopEntry
 from app.wallet.errors import HIT_HEADER, LedgerRefusal
+from app.wallet.parts import plain_parts, signed_yen
 from app.wallet.postings import Accepted, Outcome, Refused
 
-_TAKES_FROM_WALLET = frozenset({"payment", "expiry", "hold", "capture", "close"})
 _BALANCE_DETAIL = ("balance_yen", "short_by_yen")
+
+
+class Names:
+    """What monies and shops are called in one language, each looked up once; without a language, by their codes."""
+
+    def __init__(self, locale: str | None) -> None:
+        self._locale = locale
+        self._monies: dict[str, dict[str, str]] = {}
+        self._shops: dict[UUID, dict[str, str]] = {}
+
+    def money(self, code: str) -> dict[str, str]:
+        if code not in self._monies:
+            entry = directory.money(code)
+            assert entry is not None
+            self._monies[code] = self._view(entry)
+        return self._monies[code]
+
+    def shop(self, shop_id: UUID) -> dict[str, str]:
+        if shop_id not in self._shops:
+            self._shops[shop_id] = self._view(directory.shop_by_id(shop_id))
+        return self._shops[shop_id]
+
+    def _view(self, entry: MoneyEntry | ShopEntry) -> dict[str, str]:
+        view = entry.view(self._locale or "ja")
+        if self._locale is None:
+            del view["name"]
+        return view
 
 
 def accepted(outcome: Outcome, *, may_see_balance: bool) -> Accepted:
@@ -39,62 +67,93 @@ def transaction(
     position: int,
     kind: str,
     amount_yen: int,
-    money: Mapping[str, str],
-    shop: Mapping[str, str] | None,
+    money: str,
+    shop_id: UUID | None,
     created_at: datetime,
     request_id: str | None,
-    balance_yen: int | None,
+    balance_yen: int,
+    names: Names,
+    may_see_balance: bool,
+    parts: Iterable[tuple[str, int, int]] | None = None,
+    points_yen: int = 0,
     description: str = "",
     metadata: Mapping[str, Any] | None = None,
     reverses: UUID | None = None,
+    hold_id: UUID | None = None,
     taken_at: datetime | None = None,
 ) -> dict[str, Any]:
-    """A transaction as every endpoint shows it."""
+    """A transaction as every endpoint shows it. `parts`: code of money, yen, balance; None: those that are plain."""
+    if not parts:
+        plain = plain_parts(kind=kind, money=money, amount_yen=amount_yen, balance_yen=balance_yen)
+        parts = [(part.money, part.amount_yen, part.balance_yen) for part in plain]
+    shown = [
+        {
+            "money": names.money(code),
+            "signed_amount_yen": change_yen,
+            "balance_yen": after_yen if may_see_balance else None,
+        }
+        for code, change_yen, after_yen in parts
+    ]
+    signed = shown[0]["signed_amount_yen"] if kind == "adjustment" else signed_yen(kind, amount_yen)
     return {
         "id": str(id),
         "receipt_no": receipt_no(position),
         "kind": kind,
         "amount_yen": amount_yen,
-        "signed_amount_yen": -amount_yen if kind in _TAKES_FROM_WALLET else amount_yen,
-        "money": money,
-        "shop": shop,
+        "signed_amount_yen": signed,
+        "money": names.money(money),
+        "parts": shown,
+        "points_granted_yen": points_yen,
+        "shop": names.shop(shop_id) if shop_id else None,
         "description": description,
         "metadata": metadata or {},
         "request_id": request_id,
         "reverses": str(reverses) if reverses else None,
+        "hold_id": str(id if kind == "hold" else hold_id) if hold_id or kind == "hold" else None,
         "taken_at": taken_at.isoformat() if taken_at else None,
         "created_at": created_at.isoformat(),
-        "balance_yen": balance_yen,
+        "balance_yen": balance_yen if may_see_balance else None,
     }
 
 
 def of_outcome(
     outcome: Accepted,
     *,
-    locale: str,
-    request_id: str,
+    names: Names,
+    request_id: str | None,
     may_see_balance: bool,
     description: str = "",
     metadata: Mapping[str, Any] | None = None,
+    reverses: UUID | None = None,
+    hold_id: UUID | None = None,
     taken_at: datetime | None = None,
 ) -> dict[str, Any]:
     """The transaction that a posting became, shown without asking the database again."""
-    money = directory.money(outcome.money)
-    assert money is not None
     return transaction(
         id=outcome.transaction_id,
         position=outcome.position,
         kind=outcome.kind,
         amount_yen=outcome.amount_yen,
-        money=money.view(locale),
-        shop=directory.shop_by_id(outcome.shop_id).view(locale) if outcome.shop_id else None,
+        money=outcome.money,
+        shop_id=outcome.shop_id,
         created_at=outcome.created_at,
         request_id=request_id,
-        balance_yen=outcome.balance_yen if may_see_balance else None,
+        balance_yen=outcome.balance_yen,
+        names=names,
+        may_see_balance=may_see_balance,
+        parts=[(part.money, part.amount_yen, part.balance_yen) for part in outcome.parts],
+        points_yen=outcome.points_yen,
         description=description,
         metadata=metadata,
+        reverses=reverses,
+        hold_id=hold_id,
         taken_at=taken_at,
     )
+
+
+def tried(shown: dict[str, Any]) -> dict[str, Any]:
+    """The view of a dry run: what would be, without what only a transaction that was written has."""
+    return {**shown, "id": None, "receipt_no": None, "hold_id": None, "created_at": None, "dry_run": True}
 
 
 def receipt_no(position: int) -> str:

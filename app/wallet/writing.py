@@ -16,6 +16,7 @@ from app.wallet import statements as sql
 from app.wallet.books import AccountChange, ControlChange, Decision, NewTransaction, WalletChange
 from app.wallet.decide import is_dry_run
 from app.wallet.documents import document
+from app.wallet.parts import plain_parts
 from app.wallet.postings import Posting, Refused
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -60,7 +61,7 @@ def _write_what_few_have(
     if ended := [_ended_row(new) for new in moved if new.ended_hold is not None]:
         connection.execute(sql.END_HOLDS, {"ended": document(ended)}, prepare=True)
     if decision.codes:
-        used = document({"id": str(code), "used_by": str(by)} for code, by in decision.codes.items())
+        used = document({"id": code.hex, "used_by": by.hex} for code, by in decision.codes.items())
         connection.execute(sql.USE_CODES, {"codes": used}, prepare=True)
     if decision.paid_out:
         paid = document({"begins_on": day.isoformat(), "yen": yen} for day, yen in decision.paid_out.items())
@@ -74,7 +75,7 @@ def _transaction_row(n: int, new: NewTransaction) -> dict[str, Any]:
     posting = new.posting
     row: dict[str, Any] = {
         "n": n,
-        "id": str(new.id),
+        "id": new.id.hex,
         "kind": new.kind,
         "requester": posting.requester,
         "request_id": posting.request_id,
@@ -82,14 +83,14 @@ def _transaction_row(n: int, new: NewTransaction) -> dict[str, Any]:
         "amount_yen": new.amount_yen,
     }
     if new.member_id:
-        row["member_id"] = str(new.member_id)
+        row["member_id"] = new.member_id.hex
     if new.shop_id:
-        row["shop_id"] = str(new.shop_id)
+        row["shop_id"] = new.shop_id.hex
     if new.reverses:
-        row["reverses"] = str(new.reverses)
+        row["reverses"] = new.reverses.hex
     for name in _IDS:
         if value := getattr(posting, name, None):
-            row[name] = str(value)
+            row[name] = value.hex
     if metadata := getattr(posting, "metadata", None):
         row["metadata"] = metadata
     if getattr(posting, "agreed_before", False):
@@ -114,7 +115,7 @@ def _account_row(change: AccountChange) -> dict[str, Any]:
 
 
 def _wallet_row(change: WalletChange) -> dict[str, Any]:
-    row: dict[str, Any] = {"id": str(change.wallet.id), "change_yen": change.change_yen}
+    row: dict[str, Any] = {"id": change.wallet.id.hex, "change_yen": change.change_yen}
     if change.pending_yen:
         row["pending_yen"] = change.pending_yen
     if change.reserved_yen:
@@ -129,7 +130,7 @@ def _wallet_row(change: WalletChange) -> dict[str, Any]:
 
 
 def _control_row(control_id: UUID, change: ControlChange) -> dict[str, Any]:
-    row = {"id": str(control_id), "day_yen": change.day_yen, "month_yen": change.month_yen}
+    row = {"id": control_id.hex, "day_yen": change.day_yen, "month_yen": change.month_yen}
     if change.given_back_yen:
         row["given_back_yen"] = change.given_back_yen
     return row
@@ -140,7 +141,7 @@ def _transfer_rows(moved: list[NewTransaction]) -> Iterator[dict[str, Any]]:
         for line, transfer in enumerate(new.transfers, 1):
             yield {
                 "n": n,
-                "transaction_id": str(new.id),
+                "transaction_id": new.id.hex,
                 "line": line,
                 "money_id": transfer.money_id,
                 "debit_account_id": transfer.debit_account_id,
@@ -157,20 +158,20 @@ def _hold_rows(placed: list[NewTransaction]) -> dict[str, str]:
         assert new.hold is not None
         holds.append(
             {
-                "id": str(new.id),
+                "id": new.id.hex,
                 "controls": [str(control) for control in new.hold.posting.controls],
                 "expires_at": new.hold.posting.expires_at.astimezone(UTC).isoformat(),
             }
         )
         for line, (account_id, amount_yen) in enumerate(new.hold.parts, 1):
-            parts.append({"hold_id": str(new.id), "line": line, "account_id": account_id, "amount_yen": amount_yen})
+            parts.append({"hold_id": new.id.hex, "line": line, "account_id": account_id, "amount_yen": amount_yen})
     return {"holds": document(holds), "parts": document(parts)}
 
 
 def _ended_row(new: NewTransaction) -> dict[str, Any]:
     ended = new.ended_hold
     assert ended is not None
-    return {"id": str(ended.id), "state": ended.state, "captured_yen": ended.captured_yen, "ended_by": str(new.id)}
+    return {"id": ended.id.hex, "state": ended.state, "captured_yen": ended.captured_yen, "ended_by": new.id.hex}
 
 
 def _request_rows(batch: Batch, decision: Decision) -> list[dict[str, Any]]:
@@ -185,18 +186,18 @@ def _request_rows(batch: Batch, decision: Decision) -> list[dict[str, Any]]:
             "params_hash": posting.params_hash.hex(),
         }
         if member_id := getattr(posting, "member_id", None):
-            row["member_id"] = str(member_id)
+            row["member_id"] = member_id.hex
         if isinstance(ruling, NewTransaction):
-            rows.append({**row, "transaction_id": str(ruling.id), "answer": _answer(ruling)})
+            rows.append({**row, "transaction_id": ruling.id.hex, "answer": _answer(ruling)})
         elif isinstance(ruling, Refused) and not ruling.hit and ruling.code != "request_id_conflict":
             rows.append({**row, "refusal": ruling.code, "answer": {"detail": dict(ruling.detail)}})
     return rows
 
 
 def _answer(new: NewTransaction) -> dict[str, Any]:
-    """What the outcome says beyond the transaction's own row. The parts of a plain payment follow from it."""
+    """What the outcome says beyond the transaction's own row, from which plain parts follow."""
     answer: dict[str, Any] = {"balance_yen": new.balance_yen}
-    if len(new.parts) > 1 or any(part.money != new.money for part in new.parts):
+    if new.parts != plain_parts(kind=new.kind, money=new.money, amount_yen=new.amount_yen, balance_yen=new.balance_yen):
         answer["parts"] = [[part.money, part.amount_yen, part.balance_yen] for part in new.parts]
     if new.points_yen:
         answer["points_yen"] = new.points_yen

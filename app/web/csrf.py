@@ -14,9 +14,10 @@ csrf = CSRFProtect()
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-def _refuse_cross_site_forms() -> None:
+def _refuse_foreign_forms() -> None:
     if request.method in _SAFE_METHODS or request.endpoint is None or csrf._is_exempt():
         return
+    csrf.protect()
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
         raise CSRFError("cross-site form")
 
@@ -24,5 +25,6 @@ def _refuse_cross_site_forms() -> None:
 def init_app(app: Flask) -> None:
     app.config["WTF_CSRF_SSL_STRICT"] = False
     app.config["WTF_CSRF_TIME_LIMIT"] = None  # the token lives as long as its session
+    app.config["WTF_CSRF_CHECK_DEFAULT"] = False  # by its own hook, which asks all of it once more
     csrf.init_app(app)
-    app.before_request(_refuse_cross_site_forms)
+    app.before_request(_refuse_foreign_forms)

@@ -14,6 +14,14 @@ _PAGE_POLICY = (
     "connect-src 'self'; manifest-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
 )
 _DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
+_ALWAYS = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+    ("X-Frame-Options", "DENY"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()"),
+)
+"""What no page and no answer has otherwise, so they are added at the end, without looking for them among the others."""
 
 
 def allow_form_redirect_to(origin: str) -> None:
@@ -34,14 +42,10 @@ def _policy(response: Response) -> str:
 
 def _set_headers(response: Response) -> Response:
     headers = response.headers
-    headers["Content-Security-Policy"] = _policy(response)
-    headers["X-Content-Type-Options"] = "nosniff"
-    headers["Referrer-Policy"] = "no-referrer"
-    headers["X-Frame-Options"] = "DENY"
-    headers["Cross-Origin-Opener-Policy"] = "same-origin"
-    headers["Permissions-Policy"] = "camera=(), geolocation=(), microphone=(), payment=()"
-    if request.endpoint != "static":
-        headers.setdefault("Cache-Control", "no-store")
+    headers.extend(_ALWAYS)
+    headers.add("Content-Security-Policy", _policy(response))
+    if "Cache-Control" not in headers and request.endpoint != "static":
+        headers.add("Cache-Control", "no-store")
     if request.is_secure:
         headers["Strict-Transport-Security"] = "max-age=63072000; includeSubDomains"
     return response

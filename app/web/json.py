@@ -10,11 +10,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from flask import Response
+from app.web.response import Answer, CompleteAnswer
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
-def json_response(body: Mapping[str, Any], *, status: int, headers: Mapping[str, str] | None = None) -> Response:
+def json_response(body: Mapping[str, Any], *, status: int, headers: Mapping[str, str] | None = None) -> Answer:
     """`body` as application/json."""
-    return Response(_ENCODER.encode(body), status=status, headers=headers, mimetype="application/json")
+    return CompleteAnswer(_ENCODER.encode(body), status=status, headers=headers, mimetype="application/json")

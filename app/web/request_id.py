@@ -12,13 +12,14 @@ HEADER = "X-Request-Id"
 
 def request_id() -> str:
     """This request's id. Made here, never taken from the caller: a stranger does not write into our logs."""
-    if "request_id" not in g:
-        g.request_id = secrets.token_hex(12)
-    return str(g.request_id)
+    found: str | None = g.get("request_id")
+    if found is None:
+        found = g.request_id = secrets.token_hex(12)
+    return found
 
 
 def _send(response: Response) -> Response:
-    response.headers[HEADER] = request_id()
+    response.headers.add(HEADER, request_id())
     return response
 
 

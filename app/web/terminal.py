@@ -17,9 +17,13 @@ _TRANSLATIONS = Path(__file__).parent.parent / "translations"
 
 def say(key: str, **values: object) -> str:
     """The sentence for `key`, in English where LANG asks for it, else in Japanese."""
-    language = "en" if os.environ.get("LANG", "").startswith("en") else "ja"
     with _sentences().app_context():
-        return locale.translate(key, locale=language, **values)
+        return locale.translate(key, locale=language(), **values)
+
+
+def language() -> str:
+    """`en` where LANG asks for it, else `ja`."""
+    return "en" if os.environ.get("LANG", "").startswith("en") else "ja"
 
 
 def aligned(lines: Sequence[tuple[str, ...]]) -> Iterator[str]:

@@ -24,7 +24,7 @@ CHECKS_BEFORE = {
     ("transaction", "kind"): f"kind IN ({_KINDS_BEFORE})",
 }
 CHECKS = {
-    ("account", "floor"): "kind = 'book' OR posted_yen - pending_yen >= floor_yen",
+    ("account", "floor"): "kind <> 'lot' OR posted_yen >= pending_yen",
     ("account", "only_lots_are_held"): "pending_yen = 0 OR (kind = 'lot' AND pending_yen > 0)",
     ("account", "only_takings_go_below"): "floor_yen = 0 OR (kind = 'takings' AND floor_yen < 0)",
     ("money", "expiry"): "expiry IN ('never', 'fixed_date', 'after_charge')",
@@ -134,6 +134,9 @@ BEGIN
                   AND NOT EXISTS (SELECT FROM move_rule m
                                    WHERE m.from_money_id = t.money_id AND m.to_money_id = target.money_id)
                THEN 'a move that no rule allows'
+             -- a settlement may go below: it is about what was, and what was given back since is owed
+             WHEN debit.kind = 'takings' AND t.kind <> 'settlement' AND added.debit_after_yen < debit.floor_yen
+               THEN 'takings below their floor'
            END
       INTO broken
       FROM added

@@ -56,7 +56,8 @@ def test_a_second_run_adds_nothing_and_moves_nothing(fresh_database: str) -> Non
     assert answer.exit_code == 0, answer.output
     once = {table: count(fresh_database, table) for table in tables}
     assert once["member"] == len(MEMBERS)
-    assert once["transfer"] == sum(len(member.balances) for member in MEMBERS)
+    assert once["wallet"] == 5 * len(MEMBERS)
+    assert once["transfer"] == sum(len(member.balances) + 1 for member in MEMBERS), "what is paid in, and points"
     assert kumiai_demo_seed(fresh_database, KUMIAI_ENV="development").exit_code == 0
     assert {table: count(fresh_database, table) for table in tables} == once
 

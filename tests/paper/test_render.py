@@ -94,6 +94,15 @@ def test_a_long_table_repeats_its_header_and_numbers_its_pages() -> None:
     assert all(said.count(f"支払い{n}番") == 1 for n in range(200))
 
 
+def test_a_title_never_ends_a_page() -> None:
+    for above in range(25, 45):
+        filled = Facts(pairs=[("名", "値")] * above)
+        pages = read(render(document(filled, Table(title="題名", columns=COLUMNS, rows=rows(2))))).pages
+        (with_title,) = [page for page in (each.extract_text() for each in pages) if "題名" in page]
+        assert "件数" in with_title
+        assert "支払い0番" in with_title
+
+
 def test_a_thousand_rows_take_well_below_a_second() -> None:
     font()
     began = time.process_time()

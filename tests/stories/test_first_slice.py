@@ -133,10 +133,13 @@ def test_consent_a_payment_a_tap(demo: Demo, third_party: OAuth2Client, card: in
     tokens = _exchange(page, third_party, asked)
     assert "payment" in (tokens.scope or "")
 
-    # ¥450 at the canteen is paid; ¥2,000 is more than was allowed.
+    # ¥450 at the canteen is paid, with points first; ¥2,000 is more than was allowed.
     paid = _pay(demo, tokens, 450)
     assert paid.status_code == 201, paid.text
-    assert paid.json()["balance_yen"] == start_yen - 450
+    by_meal_yen = 450 - HANAKO.points_yen
+    assert paid.json()["balance_yen"] == start_yen - by_meal_yen
+    points_yen = by_meal_yen // 100
+    assert _balance_yen(demo, tokens, "points") == points_yen, "all were spent, and 1 % came back"
     refused = _pay(demo, tokens, 2_000)
     assert (refused.status_code, refused.json()["code"]) == (403, "mandate_exceeded")
 
@@ -144,7 +147,7 @@ def test_consent_a_payment_a_tap(demo: Demo, third_party: OAuth2Client, card: in
     reader = {"KUMIAI_TILL_READER": f"udp:localhost:{card}"}
     sale = demo.kumiai("till", "sale", "380", **reader)
     assert sale.returncode == 0, sale.stdout + sale.stderr
-    left_yen = start_yen - 450 - 380
+    left_yen = start_yen - by_meal_yen - (380 - points_yen)
     assert f"¥{left_yen:,}" in sale.stdout
 
     # The member page shows both, with the new balance.
@@ -165,6 +168,7 @@ def test_consent_a_payment_a_tap(demo: Demo, third_party: OAuth2Client, card: in
     assert again.headers["Idempotency-Hit"] == "true"
     assert again.json()["balance_yen"] == left_yen
     assert _balance_yen(demo, tokens) == left_yen
+    assert _balance_yen(demo, tokens, "points") == (380 - points_yen) // 100
 
     verified = demo.kumiai("ledger", "verify")
     assert verified.returncode == 0, verified.stdout
@@ -222,8 +226,8 @@ def _enter_mypage(page: Page, demo: Demo, *, login: str = "ログイン", allow:
     page.wait_for_url(f"{demo.mypage}/")
 
 
-def _balance_yen(demo: Demo, tokens: BearerToken) -> int:
-    answer = requests.get(f"{demo.server}/v1/wallets/meal", auth=tokens, timeout=10)
+def _balance_yen(demo: Demo, tokens: BearerToken, money: str = "meal") -> int:
+    answer = requests.get(f"{demo.server}/v1/wallets/{money}", auth=tokens, timeout=10)
     assert answer.status_code == 200, answer.text
     return int(answer.json()["balance_yen"])
 

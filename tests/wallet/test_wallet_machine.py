@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -35,6 +36,8 @@ from app.wallet.postings import (
     Refused,
     Release,
 )
+from app.wallet.settlement import closing
+from app.wallet.settlement.errors import NothingToSettle
 from app.wallet.verify import verify
 from tests.wallet.world import World, in_days, read
 
@@ -62,6 +65,7 @@ class Wallets(RuleBasedStateMachine):
         self.paid: dict[UUID, int] = {}
         self.parts: dict[UUID, dict[str, int]] = {}
         self.answers: list[tuple[Posting, Outcome]] = []
+        self.is_settled = False
 
     @rule(poster=POSTERS, money=MONIES, amount_yen=AMOUNTS)
     def charge(self, poster: int, money: str, amount_yen: int) -> None:
@@ -104,7 +108,7 @@ class Wallets(RuleBasedStateMachine):
             assert _code(outcome) == "already_refunded"
         elif amount_yen is not None and amount_yen > left_yen:
             assert _code(outcome) == "refund_exceeds_payment"
-        else:
+        elif not (self.is_settled and _code(outcome) == "not_refundable"):  # its takings may be paid out
             assert isinstance(outcome, Accepted)
             assert outcome.amount_yen == (amount_yen or left_yen)
         if self.paid[paid] == 0:
@@ -167,6 +171,16 @@ class Wallets(RuleBasedStateMachine):
             assert outcome.amount_yen <= over_yen
         else:
             assert outcome.code == "nothing_expired"
+
+    @rule()
+    def settle_with_the_shop(self) -> None:
+        """All that is in its takings leaves them."""
+        with self.app.app_context():
+            with suppress(NothingToSettle):
+                closing.close(shop_id=self.world.shop_id)
+                self.is_settled = True
+            sql = "SELECT posted_yen FROM account WHERE shop_id = :shop"
+            assert all(yen <= 0 for (yen,) in read(sql, shop=self.world.shop_id))
 
     @rule(amounts=st.lists(AMOUNTS, min_size=2, max_size=8))
     def spend_in_parallel(self, amounts: list[int]) -> None:

@@ -28,7 +28,7 @@ from app.web.protection import protected_by
 
 blueprint = Blueprint("till_codes", __name__, url_prefix="/v1", description="One-time codes at a shop's terminal.")
 
-SCANS_PER_MINUTE = 120
+SCANS_PER_MINUTE = 300
 """More than a till can read; a stolen one guesses no code of a minute's life."""
 
 
@@ -168,7 +168,7 @@ def _post(posting: Posting, found: service.Code | None, *, description: str = ""
     accepted = views.accepted(outcome, may_see_balance=True)  # shown to the member who is at the till
     shown = views.of_outcome(
         accepted,
-        locale=current_locale(),
+        names=views.Names(current_locale()),
         request_id=posting.request_id,
         may_see_balance=True,
         description=description,

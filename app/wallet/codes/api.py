@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +14,8 @@ from app.limits import knock
 from app.oauth import cors
 from app.oauth.errors import InsufficientScope
 from app.oauth.protector import Access, Bearer, current_access
-from app.wallet import directory, ledger, views
+from app.wallet import answers, directory, ledger, payments, views
+from app.wallet.api_payments import SIGN_IN_AGAIN
 from app.wallet.codes import service
 from app.wallet.codes.schemas import (
     CodeStatusView,
@@ -38,8 +38,8 @@ blueprint = Blueprint(
 )
 blueprint.after_request(cors.allow_registered)
 
-SHOWN_PER_MINUTE = 30
-SCANS_PER_MINUTE = 30
+SHOWN_PER_MINUTE = 60
+SCANS_PER_MINUTE = 300
 
 
 @blueprint.post("/codes")
@@ -119,15 +119,19 @@ def scanned(query: Mapping[str, Any]) -> dict[str, Any]:
 @blueprint.arguments(IdempotencyHeader(), location="headers")
 @blueprint.arguments(PayByCodeBody())
 @blueprint.response(201, TransactionView())
+@blueprint.alt_response(401, **SIGN_IN_AGAIN)
 @protected_by(Bearer("payment"))
 def pay(headers: Mapping[str, Any], body: Mapping[str, Any]) -> Response:
     """Pay what a shop's code asks for, out of the member's wallet, within the mandate
 
-    A code pays once, whoever scans it. A refusal leaves it open, and tells the till why.
+    A code pays once, whoever scans it. A refusal leaves it open, and tells the till why. A large amount may answer 401
+    `insufficient_user_authentication`, as any payment.
     """
     access = current_access()
     key = headers["idempotency_key"]
     found = _scan(access, body["code"])
+    if found is not None and found.amount_yen is not None:
+        payments.check_sign_in(answers.asked(headers, body), amount_yen=found.amount_yen)
     posting = _payment(access, key, body, found)
     outcome = ledger.post(posting)
     service.keep_refusal(found.id if found else None, outcome)
@@ -135,7 +139,7 @@ def pay(headers: Mapping[str, Any], body: Mapping[str, Any]) -> Response:
     accepted = views.accepted(outcome, may_see_balance=may_see_balance)
     shown = views.of_outcome(
         accepted,
-        locale=current_locale(),
+        names=views.Names(current_locale()),
         request_id=key,
         may_see_balance=may_see_balance,
         description=found.description if found else "",
@@ -174,7 +178,7 @@ def _own(code_id: UUID) -> service.Code:
 
 
 def _scan(access: Access, code: str) -> service.Code | None:
-    knock(door="code.scan", caller=str(access.member_id), limit=SCANS_PER_MINUTE, window_s=timedelta(minutes=1).seconds)
+    knock(door="code.scan", caller=str(access.member_id), limit=SCANS_PER_MINUTE, window_s=60)
     return service.by_digits(code, side="shop")
 
 
