@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from datetime import timedelta
 from pathlib import Path
 
@@ -129,11 +130,9 @@ def test_a_client_cannot_pile_up_jobs(office: Office, faculty: Faculty, monkeypa
 
 
 def test_the_office_does_it_at_a_terminal(
-    app: Flask, office: Office, faculty: Faculty, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    app: Flask, office: Office, faculty: Faculty, settings: Settings, tmp_path: Path
 ) -> None:
     """With a worker in a thread, as `kumiai worker` has one."""
-    import threading
-
     kumiai = kumiai_for(settings)
     file = tmp_path / "grants.csv"
     file.write_text(
