@@ -85,7 +85,7 @@ def _transactions(after: int, batch: int) -> Any:
         *(Transaction.id, Transaction.position, Transaction.kind, Transaction.requester, Transaction.request_id),
         *(Transaction.member_id, Transaction.money_id, Transaction.shop_id, Transaction.amount_yen),
         *(Transaction.grant_id, Transaction.description, Transaction.extra.label("extra"), Transaction.reverses),
-        *(Transaction.taken_at, Transaction.created_at, Request.answer),
+        *(Transaction.hold_id, Transaction.taken_at, Transaction.created_at, Request.answer),
     )
     return (
         select(*columns)
