@@ -25,7 +25,7 @@ from app.mypage.errors import ServerAway, SignInFailed
 from app.mypage.session import Attempt, Tokens
 from app.mypage.settings import MypageSettings
 
-SCOPES = "openid profile balance history offline_access"  # the last brings the refresh token
+SCOPES = "openid profile balance history payment move offline_access"  # the last brings the refresh token
 TIMEOUT_S = 10
 _LEEWAY_S = 60
 """How far the two hosts' clocks may be apart."""
@@ -47,10 +47,12 @@ class OAuthClient:
         self._settings = settings
         self._discovered: dict[str, Any] = {}
 
-    def begin(self, *, locale: str, prompt: str | None = None) -> tuple[str, Attempt]:
-        """Where to send the browser, and what to remember until it comes back. Raises ServerAway."""
+    def begin(self, *, locale: str, **extra: str) -> tuple[str, Attempt]:
+        """Where to send the browser, and what to remember until it comes back. Raises ServerAway.
+
+        `extra` are parameters of the authorization request: `prompt`, `max_age`.
+        """
         attempt = {name: secrets.token_urlsafe(32) for name in ("state", "nonce", "verifier")}
-        extra = {"prompt": prompt} if prompt else {}
         with self.session() as session:
             url, _ = session.create_authorization_url(
                 self._endpoint("authorization_endpoint"),
@@ -63,7 +65,7 @@ class OAuthClient:
         return url, attempt
 
     def finish(self, answer: Mapping[str, str], attempt: Attempt | None) -> Tokens:
-        """The tokens for an authorization response. Raises SignInFailed, ServerAway."""
+        """The tokens for an authorization response, and whose they are (`sub`). Raises SignInFailed, ServerAway."""
         if attempt is None or not hmac.compare_digest(answer.get("state", "").encode(), attempt["state"].encode()):
             raise SignInFailed("expired", "no sign-in under way, or the state of another one")
         if answer.get("iss") != self._settings.issuer_url:  # RFC 9207 section 2.4
@@ -72,8 +74,7 @@ class OAuthClient:
             denied = answer["error"] == "access_denied"
             raise SignInFailed("denied" if denied else "failed", answer["error"])
         tokens = self._redeem(answer.get("code", ""), attempt)
-        self._check_id_token(tokens, nonce=attempt["nonce"])
-        return tokens
+        return {**tokens, "sub": self._check_id_token(tokens, nonce=attempt["nonce"])}
 
     def session(
         self, tokens: Tokens | None = None, *, renewed: Callable[[Tokens], None] | None = None
@@ -122,8 +123,8 @@ class OAuthClient:
             except OAuthError as error:
                 raise SignInFailed("failed", f"the code was refused: {error.error}") from error
 
-    def _check_id_token(self, tokens: Tokens, *, nonce: str) -> None:
-        """OpenID Connect Core 3.1.3.7 and 3.1.3.8."""
+    def _check_id_token(self, tokens: Tokens, *, nonce: str) -> str:
+        """Its `sub`. OpenID Connect Core 3.1.3.7 and 3.1.3.8."""
         rules = jwt.JWTClaimsRegistry(
             leeway=_LEEWAY_S,
             iss={"essential": True, "value": self._settings.issuer_url},
@@ -136,9 +137,11 @@ class OAuthClient:
         )
         keys = KeySet.import_key_set(self._read(self._endpoint("jwks_uri")))
         try:
-            rules.validate(jwt.decode(tokens.get("id_token", ""), keys, algorithms=["ES256"]).claims)
+            claims = jwt.decode(tokens.get("id_token", ""), keys, algorithms=["ES256"]).claims
+            rules.validate(claims)
         except (JoseError, ValueError) as error:
             raise SignInFailed("failed", f"the ID token does not hold: {error}") from error
+        return str(claims["sub"])
 
     def _endpoint(self, name: str) -> str:
         """One address of the discovery document, which is read once per process."""

@@ -134,17 +134,22 @@ def _refused(asked: Asked, refused: Refused) -> Outcome:
     return ledger.post(Declined(**asked.name, member_id=asked.access.member_id, refused=refused))
 
 
-def _check_sign_in(asked: Asked) -> None:
-    """A payment above the step-up amount needs a fresh sign-in (RFC 9470).
+def check_sign_in(*, access: Access, amount_yen: int, request_id: str | None) -> None:
+    """A payment above the step-up amount needs a fresh sign-in (RFC 9470). `request_id` is None of a dry run.
 
     A request that is decided already does not: it moves nothing, and whoever lost its answer is owed it.
     """
-    access = asked.access
-    if asked.body["amount_yen"] <= current_issuer().step_up_yen or _is_fresh(access):
+    if amount_yen <= current_issuer().step_up_yen or _is_fresh(access):
         return
-    dry = asked.body.get("dry_run") or asked.request_id is None
-    if dry or not history.is_decided(requester=access.client_id, request_id=str(asked.request_id)):
+    if request_id is None or not history.is_decided(requester=access.client_id, request_id=request_id):
         raise InsufficientUserAuthentication(scheme=access.scheme, max_age_s=int(FRESH.total_seconds()))
+
+
+def _check_sign_in(asked: Asked) -> None:
+    dry = asked.body.get("dry_run")
+    check_sign_in(
+        access=asked.access, amount_yen=asked.body["amount_yen"], request_id=None if dry else asked.request_id
+    )
 
 
 def _is_fresh(access: Access) -> bool:
