@@ -1,4 +1,4 @@
-"""The first page (welcome or HOME), the two ends of signing in and out, and what is said when something is in the way."""
+"""The first page (welcome or HOME), the two ends of signing in and out, and what is said when something is amiss."""
 
 from __future__ import annotations
 
@@ -37,7 +37,6 @@ def home() -> str:
     return render_template(
         "mypage/home.html",
         name=me["name"],
-        scopes=me["scopes"],
         holdings=overview.holdings(wallets, monies=monies) if wallets is not None else None,
         history=history,
     )
