@@ -171,26 +171,6 @@ class MeView(Schema):
     )
 
 
-class HistoryQuery(Schema):
-    limit = fields.Integer(
-        load_default=20,
-        validate=validate.Range(min=1, max=MAX_PAGE),
-        metadata={"description": "Transactions per page.", "example": 20},
-    )
-    cursor = fields.String(
-        load_default=None,
-        validate=validate.Length(max=64),
-        metadata={"description": "`next_cursor` of the page before."},
-    )
-
-
-class HistoryView(Schema):
-    transactions = fields.List(fields.Nested(TransactionView), required=True)
-    next_cursor = fields.String(
-        required=True, allow_none=True, metadata={"description": "Null on the last page.", "example": None}
-    )
-
-
 class IdempotencyHeader(Schema):
     idempotency_key = request_id_field(
         description="Your own name for this request, made and stored before it is sent. "

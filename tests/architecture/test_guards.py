@@ -90,10 +90,12 @@ EXAMPLES = {
     "link": "none",
     "locale": "en",
     "money": "meal",
+    "month": "2026-11",
     "payment_id": UUID(int=1),
     "permission": "balance",
     "request_id": "example-1",
     "settlement_id": UUID(int=1),
+    "shop": "canteen",
     "transaction_id": UUID(int=1),
 }
 """A value for each argument that stands in an address."""
