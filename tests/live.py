@@ -206,6 +206,8 @@ def _application(settings: Settings) -> Iterator[Flask]:
 
 
 def _register_mypage(app: Flask, settings: Settings) -> str:
+    with app.app_context():
+        shop_id = factories.shop(accepts=[])  # a client without shops may not ask for payments
     with app.app_context(), transaction():
         _, secret = register_client(
             client_id="mypage",
@@ -215,6 +217,7 @@ def _register_mypage(app: Flask, settings: Settings) -> str:
             scopes=["openid", "profile", "balance", "history", "payment", "move", "offline_access"],
             redirect_uris=[f"{settings.mypage_url}/callback"],
             post_logout_redirect_uris=[f"{settings.mypage_url}/signed-out"],
+            allowed_shops=[shop_id],
         )
     assert secret is not None
     return secret

@@ -22,6 +22,10 @@ class SignInFailed(Exception):
         self.notice = notice
 
 
+class AskedTooMuch(Exception):
+    """The office has not registered this client for everything that it asked for."""
+
+
 class NotAllowed(Exception):
     """The member has not given this page the permission (`scope`) that it needs for this."""
 

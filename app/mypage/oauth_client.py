@@ -21,11 +21,17 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from app.mypage.errors import ServerAway, SignInFailed
+from app.mypage.errors import AskedTooMuch, ServerAway, SignInFailed
 from app.mypage.session import Attempt, Tokens
 from app.mypage.settings import MypageSettings
 
-SCOPES = "openid profile balance history payment move offline_access"  # the last brings the refresh token
+SCOPES = (
+    "openid profile balance history payment move offline_access",
+    "openid profile balance history move offline_access",
+    "openid profile balance history offline_access",
+)
+"""What is asked for, and what instead where the office has not registered this client for all of it: a client without
+shops may not ask for payments. `offline_access` brings the refresh token."""
 TIMEOUT_S = 10
 _LEEWAY_S = 60
 """How far the two hosts' clocks may be apart."""
@@ -47,12 +53,13 @@ class OAuthClient:
         self._settings = settings
         self._discovered: dict[str, Any] = {}
 
-    def begin(self, *, locale: str, **extra: str) -> tuple[str, Attempt]:
+    def begin(self, *, locale: str, less: int = 0, **extra: str) -> tuple[str, Attempt]:
         """Where to send the browser, and what to remember until it comes back. Raises ServerAway.
 
-        `extra` are parameters of the authorization request: `prompt`, `max_age`.
+        `less` is the place in SCOPES; `extra` are parameters of the authorization request: `prompt`, `max_age`.
         """
         attempt = {name: secrets.token_urlsafe(32) for name in ("state", "nonce", "verifier")}
+        attempt["less"] = str(less)
         with self.session() as session:
             url, _ = session.create_authorization_url(
                 self._endpoint("authorization_endpoint"),
@@ -60,16 +67,22 @@ class OAuthClient:
                 code_verifier=attempt["verifier"],
                 nonce=attempt["nonce"],
                 ui_locales=locale,
+                scope=SCOPES[less],
                 **extra,
             )
         return url, attempt
 
     def finish(self, answer: Mapping[str, str], attempt: Attempt | None) -> Tokens:
-        """The tokens for an authorization response, and whose they are (`sub`). Raises SignInFailed, ServerAway."""
+        """The tokens for an authorization response, and whose they are (`sub`).
+
+        Raises SignInFailed, AskedTooMuch, ServerAway.
+        """
         if attempt is None or not hmac.compare_digest(answer.get("state", "").encode(), attempt["state"].encode()):
             raise SignInFailed("expired", "no sign-in under way, or the state of another one")
         if answer.get("iss") != self._settings.issuer_url:  # RFC 9207 section 2.4
             raise SignInFailed("failed", "the answer does not come from our server")
+        if answer.get("error") == "invalid_scope" and int(attempt["less"]) + 1 < len(SCOPES):
+            raise AskedTooMuch
         if "error" in answer:
             denied = answer["error"] == "access_denied"
             raise SignInFailed("denied" if denied else "failed", answer["error"])
@@ -83,7 +96,6 @@ class OAuthClient:
         session = OAuth2Session(
             self._settings.client_id,
             self._settings.client_secret,
-            scope=None if tokens else SCOPES,  # a renewal asks for what was granted, not for everything again
             redirect_uri=self._settings.redirect_uri,
             code_challenge_method="S256",
             token=tokens,

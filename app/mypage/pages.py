@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from flask import Flask, current_app, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from app.mypage import overview, session
 from app.mypage.access import SAFE, client, member_api, pages, settings
-from app.mypage.errors import AccessEnded, NotAllowed, Refused, ServerAway, SignInAgain, SignInFailed
+from app.mypage.errors import AccessEnded, AskedTooMuch, NotAllowed, Refused, ServerAway, SignInAgain, SignInFailed
 from app.mypage.oauth_client import OAuthClient
 from app.mypage.session import MypageSession
 from app.mypage.settings import MypageSettings
@@ -46,16 +47,16 @@ def home() -> str:
 @protected_by(Public("sends the browser to the server to sign in"))
 def login() -> Response:
     """`?consent=1` asks the member about the permissions again; `next` is the path of this site to come back to."""
-    prompt = {"prompt": "consent"} if request.args.get("consent") else {}
-    return to_sign_in(onward=local_path(request.args.get("next")) or "/", extra=prompt)
+    prompt: dict[str, Any] = {"prompt": "consent"} if request.args.get("consent") else {}
+    return to_sign_in(onward=local_path(request.args.get("next")) or "/", **prompt)
 
 
-def to_sign_in(*, onward: str, extra: dict[str, str], confirmed: dict[str, str] | None = None) -> Response:
+def to_sign_in(*, onward: str, less: int = 0, confirmed: dict[str, str] | None = None, **extra: Any) -> Response:
     """Send the browser to the server, to come back to `onward`; with a `confirmed` payment, as the same member.
 
-    `extra` are parameters of the authorization request.
+    `less` and `extra` are those of `OAuthClient.begin`.
     """
-    url, attempt = client().begin(locale=current_locale(), **extra)
+    url, attempt = client().begin(locale=current_locale(), less=less, **extra)
     attempt["next"] = onward
     if confirmed is not None:
         attempt |= {"confirmed": json.dumps(confirmed), "sub": session.sub() or ""}
@@ -67,14 +68,20 @@ def to_sign_in(*, onward: str, extra: dict[str, str], confirmed: dict[str, str] 
 @protected_by(Public("takes an answer only with the state of the sign-in this browser began"))
 def callback() -> Response:
     attempt = session.take_attempt()
-    tokens = client().finish(request.args, attempt)
+    try:
+        tokens = client().finish(request.args, attempt)
+    except AskedTooMuch:
+        assert attempt is not None
+        less = int(attempt["less"]) + 1
+        current_app.logger.warning("this client is not registered for all it can do; asking for less (%d)", less)
+        return to_sign_in(onward=attempt["next"], less=less)
     assert attempt is not None, "without one it is refused"
     session.sign_in(tokens)
     if "confirmed" in attempt:
         if attempt["sub"] != tokens["sub"]:  # another member pays nothing of what this one confirmed
             return redirect(url_for("mypage.home"), code=303)
         session.keep_confirmed(json.loads(attempt["confirmed"]))
-    return redirect(attempt.get("next", "/"), code=303)
+    return redirect(attempt["next"], code=303)
 
 
 @pages.post("/logout")
@@ -125,7 +132,7 @@ def _not_allowed(error: NotAllowed) -> tuple[str, int]:
 
 
 def _sign_in_again(error: SignInAgain) -> Response:
-    return to_sign_in(onward=_page_to_come_back_to(), extra={"max_age": str(error.max_age_s)})
+    return to_sign_in(onward=_page_to_come_back_to(), max_age=error.max_age_s)
 
 
 def _refused(error: Refused) -> tuple[str, int]:

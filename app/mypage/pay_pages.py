@@ -73,9 +73,7 @@ def _pay(payment: dict[str, str]) -> str | Response | tuple[str, int]:
         try:
             api.pay_by_code(**payment)
         except SignInAgain as error:
-            return to_sign_in(
-                onward=url_for("mypage.confirmed"), confirmed=payment, extra={"max_age": str(error.max_age_s)}
-            )
+            return to_sign_in(onward=url_for("mypage.confirmed"), confirmed=payment, max_age=error.max_age_s)
         except Unsure:
             fields = {**payment, "way": f"{payment['money']}:{payment['strategy']}"}
             return render_template("mypage/unsure.html", action=url_for("mypage.confirm"), fields=fields), 503

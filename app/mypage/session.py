@@ -125,7 +125,7 @@ def keep_shown_codes(ids: list[str]) -> None:
 
 
 class MypageSession:
-    """Only a signed-in visitor may call. Anyone else is led to the first page, or (`come_back`) to sign in and return."""
+    """Only a signed-in visitor may call. Others are led to the first page, or (`come_back`) sign in and return."""
 
     def __init__(self, *, come_back: bool = False) -> None:
         self._come_back = come_back
