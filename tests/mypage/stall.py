@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,18 +13,17 @@ from sqlalchemy import select, text
 
 from app.db import transaction
 from app.issuer import current_issuer
-from app.oauth import tokens
-from app.oauth.clients import find_client, register_client
+from app.oauth.clients import register_client
 from app.oauth.models import OAuthClient
 from app.oauth.registry import set_shops
 from app.reader import service as reader
 from app.wallet import ledger, setup
-from app.wallet.models import Money, Shop
+from app.wallet.models import Money
 from app.wallet.postings import Accepted, Adjustment
 from tests import factories
 from tests.live import Live, Person
 
-POINTS_UNTIL = date.today() + timedelta(days=40)
+POINTS_UNTIL = datetime.now(UTC).date() + timedelta(days=40)
 ALL = ("balance", "history", "payment", "move")
 
 
@@ -115,17 +114,13 @@ def stall(live: Live) -> Stall:
         mypage = session.scalars(select(OAuthClient).where(OAuthClient.id == "mypage")).one()
         set_shops(mypage, [*mypage.allowed_shops, shop.id])
         codes = {"base": base.code, "meal": meal.code, "points": points.code}
-        return Stall(live=live, **codes, shop_id=shop.id, till=_till(shop, tag, meal))
+        shop_id, till = shop.id, f"till_{tag}"
+        register_client(client_id=till, name_ja="レジ", name_en="Till", profile="till", scopes=["till", "till:refund"])
+        reader.register_terminal(shop_id=shop_id, client_id=till, name="レジ1", default_money=codes["meal"])
+    with live.app.app_context():
+        token = factories.access_token(member_id=None, client_id=till, scopes=["till", "till:refund"])
+    return Stall(live=live, **codes, shop_id=shop_id, till=token)
 
 
 def _money(code: str, name_ja: str, name_en: str, **rules: Any) -> Money:
     return setup.open_money(issuer_id=current_issuer().id, code=code, name_ja=name_ja, name_en=name_en, **rules)
-
-
-def _till(shop: Shop, tag: str, money: Money) -> str:
-    client_id = f"till_{tag}"
-    register_client(client_id=client_id, name_ja="レジ", name_en="Till", profile="till", scopes=["till"])
-    reader.register_terminal(shop_id=shop.id, client_id=client_id, name="レジ1", default_money=money.code)
-    client = find_client(client_id)
-    assert client is not None
-    return tokens.issue_to_client(client=client, scopes=["till"]).access_token
