@@ -19,6 +19,8 @@ class Way:
 
     money: dict[str, Any]
     strategy: str
+    earns: str | None = None
+    """The code of the points that paying with this money earns."""
     tried: dict[str, Any] | None = None
     problem: dict[str, Any] | None = None
 
@@ -28,8 +30,17 @@ class Way:
 
     @property
     def spent(self) -> list[dict[str, Any]]:
-        """What would leave which wallet."""
-        return [part for part in (self.tried or {}).get("parts", ()) if part["signed_amount_yen"] < 0]
+        """What would leave which wallet (`spent_yen`), before the points that it earns come in."""
+        if self.tried is None:
+            return []
+        spent = [
+            {**part, "spent_yen": self._earned_yen(part) - part["signed_amount_yen"]} for part in self.tried["parts"]
+        ]
+        return [part for part in spent if part["spent_yen"] > 0]
+
+    def _earned_yen(self, part: dict[str, Any]) -> int:
+        """A part is what comes of both, where points are spent and earned."""
+        return int(self.tried["points_granted_yen"]) if self.tried and part["money"]["code"] == self.earns else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +63,7 @@ def ways(api: MemberApi, asked: dict[str, Any]) -> Offered:
     sign_in_again = False
     for one in sorted(has, key=lambda each: _generality(each, monies)):
         try:
-            tried += _try(api, one["money"], asked, free=overview.free_monies(monies))
+            tried += _try(api, one["money"], asked, monies=monies)
         except SignInAgain:
             sign_in_again = True
             tried += [Way(money=one["money"], strategy=strategy) for strategy in STRATEGIES]
@@ -77,12 +88,14 @@ def _generality(one: dict[str, Any], monies: Sequence[dict[str, Any]]) -> int:
     return 0 if one["falls_to"] else 1 if one["money"]["code"] in targets else 2
 
 
-def _try(api: MemberApi, money: dict[str, Any], asked: dict[str, Any], *, free: set[str]) -> list[Way]:
-    found: list[Way] = []
+def _try(api: MemberApi, money: dict[str, Any], asked: dict[str, Any], *, monies: list[dict[str, Any]]) -> list[Way]:
+    free, found = overview.free_monies(monies), list[Way]()
+    points = next((one["points"] for one in monies if one["code"] == money["code"]), None)
+    earns = points["money"]["code"] if points else None
     for strategy in STRATEGIES:
         body = {"amount_yen": asked["amount_yen"], "shop": asked["shop"]["code"], "money": money["code"]}
         try:
-            way = Way(money=money, strategy=strategy, tried=api.try_payment(**body, strategy=strategy))
+            way = Way(money=money, strategy=strategy, earns=earns, tried=api.try_payment(**body, strategy=strategy))
         except Refused as error:
             return found or [Way(money=money, strategy=strategy, problem=dict(error.problem))]
         found.append(way)
@@ -95,6 +108,6 @@ def _distinct(found: Sequence[Way]) -> list[Way]:
     """Of ways that would spend the very same, the first."""
     seen: dict[tuple[Any, ...], Way] = {}
     for way in found:
-        spends = tuple((part["money"]["code"], part["signed_amount_yen"]) for part in way.spent)
+        spends = tuple((part["money"]["code"], part["spent_yen"]) for part in way.spent)
         seen.setdefault(spends or (way.value,), way)
     return list(seen.values())
