@@ -218,18 +218,19 @@ def callers(app: Flask) -> Callers:
 
 
 def _biller(holder: factories.Holder) -> str:
-    """A service that the member allowed to charge them."""
+    """An app that the member allowed to charge them while they are away."""
     client_id = f"c_{secrets.token_hex(6)}"
     with transaction():
         register_client(
             client_id=client_id,
             name_ja="月額プラン",
             name_en="Monthly plan",
-            profile="service",
-            scopes=["payment"],
+            profile="web",
+            scopes=["payment", "offline_access"],
+            redirect_uris=["https://plan.example/callback"],
             allowed_shops=[holder.shop_id],
         )
-    factories.access_token(member_id=holder.member_id, client_id=client_id, scopes=["payment"])
+    factories.access_token(member_id=holder.member_id, client_id=client_id, scopes=["payment", "offline_access"])
     return factories.access_token(member_id=None, client_id=client_id, scopes=["payment"])
 
 
