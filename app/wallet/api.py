@@ -13,10 +13,11 @@ from app.oauth import cors
 from app.oauth.protector import Access, Bearer, current_access
 from app.wallet import history, holdings, offer, page_query, past, views
 from app.wallet.errors import LedgerRefusal
+from app.wallet.proof.links import receipt_url
 from app.wallet.schemas import (
     MeView,
+    OneTransactionView,
     RequestOutcomeView,
-    TransactionView,
 )
 from app.wallet.schemas_history import AsOfQuery, HistoryQuery, HistoryView, PastWalletsView, PastWalletView
 from app.wallet.schemas_wallets import MoniesView, ShopsView, WalletsView, WalletView
@@ -124,17 +125,18 @@ def transactions(query: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @blueprint.get("/transactions/<uuid:transaction_id>")
-@blueprint.response(200, TransactionView())
+@blueprint.response(200, OneTransactionView())
 @protected_by(Bearer("history"))
 def transaction(transaction_id: UUID) -> dict[str, Any]:
     """One transaction of the member"""
     access = current_access()
-    return history.transaction(
+    found = history.transaction(
         transaction_id=transaction_id,
         member_id=access.member,
         locale=current_locale(),
         may_see_balance="balance" in access.scopes,
     )
+    return {**found, "receipt_url": receipt_url(transaction_id)}
 
 
 @blueprint.get("/transactions/by-request/<request_id>")

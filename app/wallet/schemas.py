@@ -143,6 +143,17 @@ class TransactionView(Schema):
     )
 
 
+class OneTransactionView(TransactionView):
+    receipt_url = fields.String(
+        required=True,
+        metadata={
+            "format": "uri",
+            "description": "The page where anyone who is shown the receipt sees that it is true.",
+            "example": "https://money.coop.example/receipts/AZNqfFseehCAAAAAAAAAqg2Xk3y1kZ0q8nW4mXh2YpDg",
+        },
+    )
+
+
 class MeView(Schema):
     """Whom this token acts for, and what it may do."""
 

@@ -92,6 +92,7 @@ EXAMPLES = {
     "money": "meal",
     "month": "2026-11",
     "payment_id": UUID(int=1),
+    "key": "0123456789abcdef",
     "permission": "balance",
     "request_id": "example-1",
     "settlement_id": UUID(int=1),
