@@ -324,7 +324,7 @@ def test_a_members_token_takes_no_batch_and_a_clients_own_does_nothing_else(
 
 
 def test_a_service_without_shops_gets_no_payment(client: FlaskClient) -> None:
-    program = program_of(client, World(), "payment", "shop:read", shops=[])
+    program = program_of(client, World(), "payment", shops=[])
     token = client.post(
         "/oauth/token",
         data={"grant_type": "client_credentials", "scope": "payment", "client_id": program.client_id},
