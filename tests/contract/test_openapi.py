@@ -18,6 +18,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from sqlalchemy import select, text
 
 from app.db import transaction
+from app.issuer import issuer_today
 from app.oauth.clients import register_client
 from app.wallet import directory, setup
 from app.wallet.bulk.runner import BulkRunner
@@ -49,7 +50,13 @@ OPERATIONS = [
     ("GET", "/v1/transactions"),
     ("GET", "/v1/transactions/{transaction_id}"),
     ("GET", "/v1/transactions/{transaction_id}/proof"),
+    ("GET", "/v1/transactions/{transaction_id}/receipt.pdf"),
     ("GET", "/v1/transactions/by-request/{request_id}"),
+    ("GET", "/v1/statements/{month}"),
+    ("GET", "/v1/statements/{month}.csv"),
+    ("GET", "/v1/statements/{month}.pdf"),
+    ("GET", "/v1/shops/{shop}/transactions"),
+    ("GET", "/v1/shops/{shop}/balance"),
     ("POST", "/v1/bulk"),
     ("GET", "/v1/bulk/{job_id}"),
     ("GET", "/v1/bulk/{job_id}/problems"),
@@ -120,7 +127,7 @@ class Callers:
     def token(self, path: str) -> str:
         if path == "/v1/payments/batch":
             return self.biller
-        if path.startswith("/v1/settlements"):
+        if path.startswith(("/v1/settlements", "/v1/shops/")):
             return self.shop
         if path.startswith("/v1/webhook-endpoints"):
             return self.service
@@ -181,6 +188,8 @@ def callers(app: Flask) -> Callers:
             service=service.token,
             bulk=bulk.token,
             in_path={
+                ("GET", "shop"): spending["shop"],
+                ("GET", "month"): f"{issuer_today():%Y-%m}",
                 **{(method, "payment_id"): paid for method in ("GET", "POST")},
                 **{(method, "hold_id"): held[0] for method in ("GET", "POST")},
                 ("/v1/holds/{hold_id}/release", "hold_id"): held[1],
@@ -209,18 +218,19 @@ def callers(app: Flask) -> Callers:
 
 
 def _biller(holder: factories.Holder) -> str:
-    """A service that the member allowed to charge them."""
+    """An app that the member allowed to charge them while they are away."""
     client_id = f"c_{secrets.token_hex(6)}"
     with transaction():
         register_client(
             client_id=client_id,
             name_ja="月額プラン",
             name_en="Monthly plan",
-            profile="service",
-            scopes=["payment"],
+            profile="web",
+            scopes=["payment", "offline_access"],
+            redirect_uris=["https://plan.example/callback"],
             allowed_shops=[holder.shop_id],
         )
-    factories.access_token(member_id=holder.member_id, client_id=client_id, scopes=["payment"])
+    factories.access_token(member_id=holder.member_id, client_id=client_id, scopes=["payment", "offline_access"])
     return factories.access_token(member_id=None, client_id=client_id, scopes=["payment"])
 
 
@@ -254,7 +264,9 @@ def test_every_operation_keeps_to_the_document(api: Any, callers: Callers, metho
         if (
             positive
             and method != "DELETE"
-            and path.startswith(("/v1/webhook-endpoints/", "/v1/payments/{", "/v1/holds/", "/v1/bulk/"))
+            and path.startswith(
+                ("/v1/webhook-endpoints/", "/v1/payments/{", "/v1/holds/", "/v1/bulk/", "/v1/shops/", "/v1/statements/")
+            )
         ):
             in_path = callers.in_path
             case.path_parameters = {
