@@ -26,7 +26,9 @@ from app.wallet.codes import api as codes_api
 from app.wallet.proof import api as proof_api
 from app.wallet.proof import pages as proof_pages
 from app.wallet.settlement import api as settlement_api
+from app.wallet.shop import api as shop_api
 from app.wallet.spend_control import GrantControls
+from app.wallet.statement import api as statement_api
 from app.wallet.webhooks import api as webhooks_api
 from app.web import arguments, csrf, formats, headers, locale, protection, request_id, tls
 from app.web.request import PlainRequest
@@ -73,6 +75,7 @@ def create_app(settings: Settings) -> Flask:
     openapi.init_app(
         app,
         wallet_api.blueprint,
+        shop_api.blueprint,
         api_payments.blueprint,
         api_batch.blueprint,
         api_holds.blueprint,
@@ -82,6 +85,7 @@ def create_app(settings: Settings) -> Flask:
         reader_api.blueprint,
         till_codes_api.blueprint,
         proof_api.blueprint,
+        statement_api.blueprint,
         settlement_api.blueprint,
         webhooks_api.blueprint,
     )

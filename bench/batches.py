@@ -1,4 +1,4 @@
-"""`POST /v1/payments/batch`: five hundred members charged by one request of a service, against the textbook."""
+"""`POST /v1/payments/batch`: five hundred members charged by one request of an app, against the textbook."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CONNECTIONS = 8
 def measure(place: Place) -> Figures:
     settings = place.copy("batch")
     script = textbook.prepare(place)
-    environment = _service(place, settings)
+    environment = _biller(place, settings)
     charged, baseline = [], []
     for number in range(1, place.rounds + 1):
         print(f"batch {number} of {place.rounds}: {PAYMENTS} payments a request, textbook …", flush=True)
@@ -41,18 +41,18 @@ def measure(place: Place) -> Figures:
     }
 
 
-def _service(place: Place, settings: Settings) -> dict[str, str]:
-    """A token that the service has for itself, as its client credentials bring one, and whom it may charge."""
+def _biller(place: Place, settings: Settings) -> dict[str, str]:
+    """A token that the app has for itself, as its client credentials bring one, and whom it may charge."""
     token = f"kat_{secrets.token_urlsafe(32)}"
     members = place.directory / "members"
     with psycopg.connect(settings.database_url) as connection:
         connection.execute(
             "INSERT INTO oauth_token (token_hash, kind, family_id, client_id, scopes, expires_at)"
             " VALUES (%s, 'access', %s, %s, '{payment}', %s)",
-            [secret_hash(token), new_id(), population.SERVICE_ID, datetime.now(UTC) + timedelta(hours=6)],
+            [secret_hash(token), new_id(), population.BILLER_ID, datetime.now(UTC) + timedelta(hours=6)],
         )
         granted = connection.execute(
-            "SELECT member_id FROM oauth_grant WHERE client_id = %s", [population.SERVICE_ID]
+            "SELECT member_id FROM oauth_grant WHERE client_id = %s", [population.BILLER_ID]
         ).fetchall()
     members.write_text("\n".join(str(member_id) for (member_id,) in granted) + "\n")
     return {"BENCH_TOKEN": token, "BENCH_MEMBERS": str(members), "BENCH_PAYMENTS": str(PAYMENTS)}

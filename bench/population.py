@@ -20,11 +20,11 @@ from app.wallet.postings import Charge
 MEMBERS = 10_000
 START_YEN = 3_000_000
 CLIENT_ID = "bench_app"
-SERVICE_ID = "bench_service"
+BILLER_ID = "bench_biller"
 MANDATE = {"max_per_payment_yen": 3_000, "max_per_day_yen": 9_999_999, "max_per_month_yen": 99_999_999}
 MONEY = "meal"
 SHOP = "canteen"
-_SCOPES = ["payment", "balance"]
+_SCOPES = ["payment", "balance", "offline_access"]
 
 
 def populate(settings: Settings, tokens_file: Path) -> None:
@@ -37,7 +37,7 @@ def populate(settings: Settings, tokens_file: Path) -> None:
         _copy_wallets(connection, issuer_id, members)
         grants = _copy_grants(connection, issuer_id, shop_id, members, client_id=CLIENT_ID, profile="web")
         _copy_tokens(connection, members, grants, tokens)
-        _copy_grants(connection, issuer_id, shop_id, members, client_id=SERVICE_ID, profile="service")
+        _copy_grants(connection, issuer_id, shop_id, members, client_id=BILLER_ID, profile="web")
     _charge_everyone(settings.database_url, members)
     with psycopg.connect(settings.database_url, autocommit=True) as connection:
         connection.execute("VACUUM ANALYZE")

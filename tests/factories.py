@@ -18,6 +18,7 @@ from app.ids import new_id
 from app.issuer import Issuer, current_issuer
 from app.member.models import Member
 from app.oauth import codes, grants_service, tokens
+from app.oauth.client_rules import scopes_for
 from app.oauth.clients import find_client, register_client
 from app.oauth.ports import Mandate
 from app.oauth.profiles import PROFILES
@@ -147,7 +148,7 @@ def oauth_client(
             name_ja="試験アプリ",
             name_en="Test app",
             profile=profile,
-            scopes=scopes if acts_for_members or profile == "service" else ["till"],
+            scopes=scopes if acts_for_members else [*scopes_for(profile).intersection(scopes)] or ["till"],
             redirect_uris=redirect_uris,
             allowed_shops=allowed_shops,
             **registration,

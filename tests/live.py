@@ -22,9 +22,11 @@ from uuid import UUID
 
 import requests
 from flask import Flask
+from sqlalchemy import update
 
 from app.db import dispose, transaction
 from app.factory import create_app
+from app.issuer import Issuer
 from app.member.service import register_member
 from app.messaging import maildir
 from app.mypage.settings import MypageSettings
@@ -38,6 +40,8 @@ from tests.ports import free_port
 ROOT = Path(__file__).parent.parent
 PASSWORD = "きのう見た学食の献立"
 READY_WITHIN_S = 30
+STEP_UP_YEN = 2_500
+"""A payment above this needs a sign-in of the last minutes."""
 
 Found = TypeVar("Found")
 
@@ -199,6 +203,8 @@ def _application(settings: Settings) -> Iterator[Flask]:
     app = create_app(settings)
     with app.app_context():
         factories.issuer(name_ja="みどり大学生協", name_en="Midori University Co-op")
+        with transaction() as session:  # below what a payment may be, so that a large one can be made at all
+            session.execute(update(Issuer).values(step_up_yen=STEP_UP_YEN))
     yield app
     ledger.close()
     with app.app_context():
@@ -206,15 +212,18 @@ def _application(settings: Settings) -> Iterator[Flask]:
 
 
 def _register_mypage(app: Flask, settings: Settings) -> str:
+    with app.app_context():
+        shop_id = factories.shop(accepts=[])  # a client without shops may not ask for payments
     with app.app_context(), transaction():
         _, secret = register_client(
             client_id="mypage",
             name_ja="組合員マイページ",
             name_en="Member page",
             profile="web",
-            scopes=["openid", "profile", "balance", "history", "offline_access"],
+            scopes=["openid", "profile", "balance", "history", "payment", "move", "offline_access"],
             redirect_uris=[f"{settings.mypage_url}/callback"],
             post_logout_redirect_uris=[f"{settings.mypage_url}/signed-out"],
+            allowed_shops=[shop_id],
         )
     assert secret is not None
     return secret

@@ -1,13 +1,18 @@
-"""Ports for servers that bind their own: nobody gets the same one twice in a session."""
+"""Ports for servers that bind their own: nobody gets the same one twice in a session, in whichever of its processes."""
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 
+_PROCESS = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_PROCESSES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+
 # Below what the system gives to outgoing connections (Linux: from 32768): a port found free stays free until a program
 # that takes seconds to start binds it, however many connections the tests open meanwhile.
-_UNTRIED = random.sample(range(20_000, 32_000), 12_000)
+_MINE = range(20_000 + _PROCESS, 32_000, _PROCESSES)
+_UNTRIED = random.sample(_MINE, len(_MINE))
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:

@@ -48,6 +48,14 @@ def test_a_count_of_proxies_is_a_number(count: str) -> None:
         Settings.from_env({**GIVEN, "KUMIAI_TRUSTED_PROXIES": count})
 
 
+@pytest.mark.parametrize("seconds", ["0", "-1", "1.5", "a week", "123456789"])
+def test_how_long_a_hold_may_last_is_a_number_of_seconds(seconds: str) -> None:
+    assert Settings.from_env(GIVEN).max_hold_s == 7 * 86_400
+    assert Settings.from_env({**GIVEN, "KUMIAI_MAX_HOLD_S": "3600"}).max_hold_s == 3_600
+    with pytest.raises(SettingsError, match="KUMIAI_MAX_HOLD_S"):
+        Settings.from_env({**GIVEN, "KUMIAI_MAX_HOLD_S": seconds})
+
+
 @pytest.mark.parametrize("environment", ["production", "development", "test"])
 @pytest.mark.parametrize("url", ["http://192.168.0.7:8000", "http://pay.example.jp", "http://localhost.example.jp"])
 def test_http_is_for_this_machine_alone(environment: str, url: str) -> None:

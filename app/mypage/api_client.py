@@ -1,59 +1,162 @@
-"""The server's public API (`/v1`), as far as the member page reads it. What may not be read comes back as None."""
+"""The server's public API (`/v1`), as far as the member page uses it. What may not be read comes back as None."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import requests
 from authlib.integrations.base_client import InvalidTokenError, OAuthError
 from authlib.integrations.requests_client import OAuth2Session
 
-from app.mypage.errors import AccessEnded, ServerAway
+from app.mypage.errors import AccessEnded, NotAllowed, Refused, ServerAway, SignInAgain, Unsure
 from app.mypage.oauth_client import server_within_reach
 
-
-class BadCursor(Exception):
-    """The server does not know this place in the history."""
+Answer = dict[str, Any]
 
 
 class MemberApi:
-    """One member's data, in one language. Each method raises AccessEnded or ServerAway."""
+    """One member's data, in one language.
+
+    Reading raises AccessEnded, ServerAway and Refused; what moves value raises NotAllowed, SignInAgain and Unsure too.
+    """
 
     def __init__(self, session: OAuth2Session, *, base_url: str, locale: str) -> None:
         self._session = session
         self._base_url = base_url
         self._locale = locale
 
-    def name(self) -> str | None:
-        """What the member is called."""
-        me = self._get("/v1/me")
-        return me["name"] if me else None
+    def me(self) -> Answer:
+        """`name` (or None) and the `scopes` the member gave."""
+        return self._get("/v1/me") or {"name": None, "scopes": []}
 
-    def wallets(self) -> list[dict[str, Any]] | None:
+    def wallets(self) -> list[Answer] | None:
         """The member's wallets with their balances."""
         found = self._get("/v1/wallets")
         return found["wallets"] if found else None
 
-    def transactions(self, *, limit: int, cursor: str | None = None) -> dict[str, Any] | None:
-        """`transactions`, newest first, and the `next_cursor` to older ones. Raises BadCursor."""
-        return self._get("/v1/transactions", limit=limit, **({"cursor": cursor} if cursor else {}))
+    def monies(self) -> list[Answer]:
+        """The co-op's monies and their rules."""
+        found = self._get("/v1/monies")
+        return found["monies"] if found else []
 
-    def _get(self, path: str, **query: str | int) -> dict[str, Any] | None:
+    def shops(self) -> list[Answer]:
+        """The shops that members may pay at through this page, and what each accepts."""
+        found = self._get("/v1/shops")
+        return found["shops"] if found else []
+
+    def transactions(self, **query: Any) -> Answer | None:
+        """`transactions`, newest first, and the `next_cursor` to older ones."""
+        given = {name.rstrip("_"): value for name, value in query.items() if value not in (None, "")}
+        return self._get("/v1/transactions", **given)
+
+    def transaction(self, transaction_id: str) -> Answer | None:
+        return self._get(f"/v1/transactions/{transaction_id}")
+
+    def by_request(self, key: str) -> Answer:
+        """What became of the request that was sent with this key."""
+        return self._get(f"/v1/transactions/by-request/{key}") or {}
+
+    def file(self, path: str) -> requests.Response | None:
+        """A file of the API as it comes, to be handed on."""
+        response = self._send("GET", path, stream=True)
+        return None if response.status_code == requests.codes.forbidden else _checked(response)
+
+    def scanned(self, code: str) -> Answer | None:
+        """What a shop's code asks for."""
+        return self._get("/v1/shop-codes/scanned", code=code)
+
+    def try_payment(self, **body: Any) -> Answer:
+        """What would become of a payment; nothing moves."""
+        return self._ask("/v1/payments", {**body, "dry_run": True}, scope="payment")
+
+    def pay_by_code(self, *, key: str, code: str, money: str, strategy: str) -> Answer:
+        """Pay what a shop's code asks for."""
+        body = {"code": code, "money": money, "strategy": strategy}
+        return self._move_value("/v1/payments/by-code", body, key=key, scope="payment")
+
+    def try_move(self, *, source: str, target: str, amount_yen: int) -> Answer:
+        """What would become of a move; nothing moves."""
+        body = {"from": source, "to": target, "amount_yen": amount_yen, "dry_run": True}
+        return self._ask("/v1/moves", body, scope="move")
+
+    def move(self, *, key: str, source: str, target: str, amount_yen: int) -> Answer:
+        body = {"from": source, "to": target, "amount_yen": amount_yen}
+        return self._move_value("/v1/moves", body, key=key, scope="move")
+
+    def new_code(self) -> Answer:
+        """A one-time code to be shown to a till."""
+        return self._ask("/v1/codes", {}, scope="payment")
+
+    def code_status(self, code_id: str) -> Answer | None:
+        return self._get(f"/v1/codes/{code_id}")
+
+    def _get(self, path: str, **query: Any) -> Answer | None:
+        response = self._send("GET", path, params=query)
+        if response.status_code == requests.codes.forbidden:
+            return None
+        with server_within_reach():
+            body: Answer = _checked(response).json()
+            return body
+
+    def _ask(self, path: str, body: Answer, *, scope: str, **headers: str) -> Answer:
+        response = self._send("POST", path, json=body, headers=headers)
+        with server_within_reach():
+            if response.status_code == requests.codes.forbidden and _problem(response)["code"] == "insufficient_scope":
+                raise NotAllowed(scope)
+            answer: Answer = _checked(response).json()
+            return answer
+
+    def _move_value(self, path: str, body: Answer, *, key: str, scope: str) -> Answer:
+        """A lost answer, and one that says to ask again, is not a no."""
+        try:
+            return self._ask(path, body, scope=scope, **{"Idempotency-Key": key})
+        except ServerAway as error:
+            raise Unsure(str(error)) from error
+        except Refused as error:
+            if error.code == "request_in_progress":
+                raise Unsure(error.code) from error
+            raise
+
+    def _send(self, method: str, path: str, *, headers: dict[str, str] | None = None, **options: Any) -> Any:
         with server_within_reach():
             try:
-                response = self._session.get(
-                    f"{self._base_url}{path}", params=query, headers={"Accept-Language": self._locale}
+                return self._session.request(
+                    method,
+                    f"{self._base_url}{path}",
+                    headers={"Accept-Language": self._locale, **(headers or {})},
+                    **options,
                 )
             except (InvalidTokenError, OAuthError) as error:  # expired, and could not be renewed
                 raise AccessEnded(str(error)) from error
-            match response.status_code:
-                case 401:
-                    raise AccessEnded("the access token was refused")
-                case 403:
-                    return None
-                case 422:
-                    raise BadCursor
-                case 429:
-                    raise ServerAway("too many requests")
+
+
+def _checked(response: requests.Response) -> requests.Response:
+    """The response, if it says yes."""
+    status = response.status_code
+    if status == requests.codes.too_many_requests:
+        raise ServerAway("too many requests")
+    if status == requests.codes.unauthorized:
+        raise _signed_in_too_long_ago(response) or AccessEnded("the access token was refused")
+    with server_within_reach():
+        if status >= 500:
             response.raise_for_status()
-            body: dict[str, Any] = response.json()
-            return body
+        if status >= 400:
+            raise Refused(_problem(response))
+    return response
+
+
+def _signed_in_too_long_ago(response: requests.Response) -> SignInAgain | None:
+    """RFC 9470 section 3. The server says `max_age` in the header; its problem says it too."""
+    with server_within_reach():
+        problem = _problem(response)
+    if problem["code"] != "insufficient_user_authentication":
+        return None
+    return SignInAgain(int(problem["max_age_s"]))
+
+
+def _problem(response: requests.Response) -> Answer:
+    """The problem an answer tells; what is none is a server in trouble."""
+    problem = response.json()
+    if not isinstance(problem, dict) or not isinstance(problem.get("code"), str):
+        raise ValueError("an answer without a code")
+    return problem

@@ -21,11 +21,17 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from app.mypage.errors import ServerAway, SignInFailed
+from app.mypage.errors import AskedTooMuch, ServerAway, SignInFailed
 from app.mypage.session import Attempt, Tokens
 from app.mypage.settings import MypageSettings
 
-SCOPES = "openid profile balance history offline_access"  # the last brings the refresh token
+SCOPES = (
+    "openid profile balance history payment move offline_access",
+    "openid profile balance history move offline_access",
+    "openid profile balance history offline_access",
+)
+"""What is asked for, and what instead where the office has not registered this client for all of it: a client without
+shops may not ask for payments. `offline_access` brings the refresh token."""
 TIMEOUT_S = 10
 _LEEWAY_S = 60
 """How far the two hosts' clocks may be apart."""
@@ -47,10 +53,13 @@ class OAuthClient:
         self._settings = settings
         self._discovered: dict[str, Any] = {}
 
-    def begin(self, *, locale: str, prompt: str | None = None) -> tuple[str, Attempt]:
-        """Where to send the browser, and what to remember until it comes back. Raises ServerAway."""
+    def begin(self, *, locale: str, less: int = 0, **extra: str) -> tuple[str, Attempt]:
+        """Where to send the browser, and what to remember until it comes back. Raises ServerAway.
+
+        `less` is the place in SCOPES; `extra` are parameters of the authorization request: `prompt`, `max_age`.
+        """
         attempt = {name: secrets.token_urlsafe(32) for name in ("state", "nonce", "verifier")}
-        extra = {"prompt": prompt} if prompt else {}
+        attempt["less"] = str(less)
         with self.session() as session:
             url, _ = session.create_authorization_url(
                 self._endpoint("authorization_endpoint"),
@@ -58,22 +67,27 @@ class OAuthClient:
                 code_verifier=attempt["verifier"],
                 nonce=attempt["nonce"],
                 ui_locales=locale,
+                scope=SCOPES[less],
                 **extra,
             )
         return url, attempt
 
     def finish(self, answer: Mapping[str, str], attempt: Attempt | None) -> Tokens:
-        """The tokens for an authorization response. Raises SignInFailed, ServerAway."""
+        """The tokens for an authorization response, and whose they are (`sub`).
+
+        Raises SignInFailed, AskedTooMuch, ServerAway.
+        """
         if attempt is None or not hmac.compare_digest(answer.get("state", "").encode(), attempt["state"].encode()):
             raise SignInFailed("expired", "no sign-in under way, or the state of another one")
         if answer.get("iss") != self._settings.issuer_url:  # RFC 9207 section 2.4
             raise SignInFailed("failed", "the answer does not come from our server")
+        if answer.get("error") == "invalid_scope" and int(attempt["less"]) + 1 < len(SCOPES):
+            raise AskedTooMuch
         if "error" in answer:
             denied = answer["error"] == "access_denied"
             raise SignInFailed("denied" if denied else "failed", answer["error"])
         tokens = self._redeem(answer.get("code", ""), attempt)
-        self._check_id_token(tokens, nonce=attempt["nonce"])
-        return tokens
+        return {**tokens, "sub": self._check_id_token(tokens, nonce=attempt["nonce"])}
 
     def session(
         self, tokens: Tokens | None = None, *, renewed: Callable[[Tokens], None] | None = None
@@ -82,7 +96,6 @@ class OAuthClient:
         session = OAuth2Session(
             self._settings.client_id,
             self._settings.client_secret,
-            scope=None if tokens else SCOPES,  # a renewal asks for what was granted, not for everything again
             redirect_uri=self._settings.redirect_uri,
             code_challenge_method="S256",
             token=tokens,
@@ -122,8 +135,8 @@ class OAuthClient:
             except OAuthError as error:
                 raise SignInFailed("failed", f"the code was refused: {error.error}") from error
 
-    def _check_id_token(self, tokens: Tokens, *, nonce: str) -> None:
-        """OpenID Connect Core 3.1.3.7 and 3.1.3.8."""
+    def _check_id_token(self, tokens: Tokens, *, nonce: str) -> str:
+        """Its `sub`. OpenID Connect Core 3.1.3.7 and 3.1.3.8."""
         rules = jwt.JWTClaimsRegistry(
             leeway=_LEEWAY_S,
             iss={"essential": True, "value": self._settings.issuer_url},
@@ -136,9 +149,11 @@ class OAuthClient:
         )
         keys = KeySet.import_key_set(self._read(self._endpoint("jwks_uri")))
         try:
-            rules.validate(jwt.decode(tokens.get("id_token", ""), keys, algorithms=["ES256"]).claims)
+            claims = jwt.decode(tokens.get("id_token", ""), keys, algorithms=["ES256"]).claims
+            rules.validate(claims)
         except (JoseError, ValueError) as error:
             raise SignInFailed("failed", f"the ID token does not hold: {error}") from error
+        return str(claims["sub"])
 
     def _endpoint(self, name: str) -> str:
         """One address of the discovery document, which is read once per process."""

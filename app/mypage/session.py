@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken
-from flask import Flask, redirect, session
+from flask import Flask, redirect, request, session, url_for
 from flask.sessions import SecureCookieSessionInterface
 from itsdangerous import BadSignature
 from werkzeug.exceptions import HTTPException
@@ -22,6 +22,8 @@ from app.mypage.settings import MypageSettings
 COOKIE = "mypage_session"
 LIFE = timedelta(hours=12)
 """A cookie opens this long after it was last written. A renewal of the tokens writes it again."""
+
+_CODES = 3
 
 
 class Seal:
@@ -66,18 +68,23 @@ def tokens() -> Tokens | None:
 def sign_in(new: Tokens) -> None:
     """Begin a fresh session. Nothing of the one before stays, so nothing planted in it does."""
     session.clear()
-    session["id_token"] = new["id_token"]
+    session["id_token"], session["sub"] = new["id_token"], new["sub"]
     keep(new)
 
 
 def keep(new: Tokens) -> None:
     """Remember renewed tokens. The ID token stays the one of the sign-in."""
-    session["tokens"] = {name: value for name, value in new.items() if name != "id_token"}
+    session["tokens"] = {name: value for name, value in new.items() if name not in ("id_token", "sub")}
 
 
 def id_token() -> str | None:
     """What the visitor signed in with, to be shown to the server when they sign out. None in an older cookie."""
     return session.get("id_token")
+
+
+def sub() -> str | None:
+    """Who is signed in, as the server calls them."""
+    return session.get("sub")
 
 
 def forget() -> None:
@@ -96,12 +103,37 @@ def take_attempt() -> Attempt | None:
     return attempt
 
 
+def keep_confirmed(payment: dict[str, str]) -> None:
+    """Remember a payment that the member has confirmed, and whose sign-in the server asked for again."""
+    session["confirmed"] = payment
+
+
+def take_confirmed() -> dict[str, str] | None:
+    """That payment, once."""
+    payment: dict[str, str] | None = session.pop("confirmed", None)
+    return payment
+
+
+def shown_codes() -> list[str]:
+    """The ids of the one-time codes shown last, the newest first."""
+    return list(session.get("codes", []))
+
+
+def keep_shown_codes(ids: list[str]) -> None:
+    """Remember them. A till may still read the one before the newest."""
+    session["codes"] = ids[:_CODES]
+
+
 class MypageSession:
-    """Only a signed-in visitor may call; anyone else is led to the first page."""
+    """Only a signed-in visitor may call. Others are led to the first page, or (`come_back`) sign in and return."""
+
+    def __init__(self, *, come_back: bool = False) -> None:
+        self._come_back = come_back
 
     def check(self) -> None:
         if tokens() is None:
-            raise HTTPException(response=redirect("/", code=303))
+            onward = url_for("mypage.login", next=request.full_path.rstrip("?")) if self._come_back else "/"
+            raise HTTPException(response=redirect(onward, code=303))
 
     def describe(self) -> str:
         return "signed in to the member page"

@@ -14,7 +14,7 @@ from typing import Any
 from app.oauth import jws, redirects
 from app.oauth.errors import InvalidClientMetadata, InvalidRedirectUri
 from app.oauth.profiles import PROFILES
-from app.oauth.scopes import ONLY_FOR, SCOPES, Consent, of_kind, own
+from app.oauth.scopes import ONLY_FOR, SCOPES, Consent, of_kind
 
 ID_FORM = re.compile(r"[a-z][a-z0-9_]{2,63}")
 ID_TOKEN_ALGS = ("ES256", "PS256", "EdDSA")
@@ -67,7 +67,7 @@ def scopes_for(profile: str) -> frozenset[str]:
     """The scopes a client of this profile may have: what members are asked for, or what a program does for itself."""
     if PROFILES[profile].acts_for_members:
         return frozenset(scope for scope, consent in SCOPES.items() if consent is not Consent.NONE)
-    mine = own(SCOPES) if profile == "service" else of_kind(SCOPES, Consent.NONE)
+    mine = of_kind(SCOPES, Consent.NONE)
     return frozenset(scope for scope in mine if ONLY_FOR.get(scope, profile) == profile)
 
 

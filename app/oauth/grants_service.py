@@ -130,7 +130,8 @@ def revoke_tokens_of_member(member_id: UUID) -> None:
 
 
 def paying(*, client_id: str, member_ids: Collection[UUID]) -> dict[UUID, UUID]:
-    """By member, the grant under which a client may take their payments. One read, outside a transaction."""
+    """By member, the grant under which a client may take their payments while they are away: it holds `payment` and
+    `offline_access`. One read, outside a transaction."""
     ids = list(member_ids)
     with autocommit().connect() as connection:
         rows = connection.execute(_PAYING, {"client_id": client_id, "members": ids})
@@ -143,7 +144,7 @@ _PAYING = text("""
       JOIN oauth_grant given ON given.member_id = asked.member_id AND given.client_id = :client_id
                             AND given.revoked_at IS NULL
       JOIN member ON member.id = given.member_id
-     WHERE 'payment' = ANY(given.scopes) AND member.status = 'active'
+     WHERE given.scopes @> ARRAY['payment', 'offline_access'] AND member.status = 'active'
 """)
 
 

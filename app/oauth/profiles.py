@@ -40,16 +40,18 @@ class Profile:
 _DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 _FOR_MEMBERS = frozenset({"authorization_code", "refresh_token"})
 _FOR_ITSELF = frozenset({"client_credentials"})
+"""An app that members sign in to has it too, for nothing but the payments they let it take while they are away
+(`app.oauth.scopes.own`): it must prove who it is, so `native` and `spa` have not."""
 _SECRET = frozenset({"client_secret_basic", "client_secret_post"})
 _KEYS = frozenset({"private_key_jwt"})
 _PUBLIC = frozenset({"none"})
 
 PROFILES: dict[str, Profile] = {
-    "web": Profile(grant_types=_FOR_MEMBERS | {_DEVICE}, auth_methods=_SECRET | _KEYS),
+    "web": Profile(grant_types=_FOR_MEMBERS | {_DEVICE} | _FOR_ITSELF, auth_methods=_SECRET | _KEYS),
     "native": Profile(grant_types=_FOR_MEMBERS | {_DEVICE}, auth_methods=_PUBLIC),
     "spa": Profile(grant_types=_FOR_MEMBERS, auth_methods=_PUBLIC),
     "service": Profile(grant_types=_FOR_ITSELF, auth_methods=_SECRET | _KEYS),
     "till": Profile(grant_types=_FOR_ITSELF, auth_methods=_SECRET | _KEYS),
-    "fapi2": Profile(grant_types=_FOR_MEMBERS, auth_methods=_KEYS, pushed=True, bound=True),
+    "fapi2": Profile(grant_types=_FOR_MEMBERS | _FOR_ITSELF, auth_methods=_KEYS, pushed=True, bound=True),
     "oidc_basic": Profile(grant_types=_FOR_MEMBERS, auth_methods=_SECRET, pkce=False, nonce=True),
 }

@@ -55,6 +55,7 @@ def of_kind(scopes: Iterable[str], *kinds: Consent) -> tuple[str, ...]:
 def own(scopes: Iterable[str]) -> tuple[str, ...]:
     """Those of a client's scopes that it may have for itself, without a member, in the table's order.
 
-    With `payment` it charges members who allow it, by `POST /v1/payments/batch`: each under that member's own grant.
+    With `payment` an app charges members who allowed it while they are away, by `POST /v1/payments/batch`: each under
+    that member's own grant.
     """
     return tuple(scope for scope in in_order(scopes) if SCOPES[scope] is Consent.NONE or scope == "payment")

@@ -7,20 +7,19 @@ from typing import Any
 from uuid import UUID
 
 from flask import Response
-from werkzeug.exceptions import UnprocessableEntity
 
 from app.member import service as members
 from app.oauth import cors
 from app.oauth.protector import Access, Bearer, current_access
-from app.wallet import examples, history, holdings, offer, views
+from app.wallet import examples, history, holdings, offer, page_query, past, views
 from app.wallet.errors import LedgerRefusal
+from app.wallet.proof.links import receipt_url
 from app.wallet.schemas import (
-    HistoryQuery,
-    HistoryView,
     MeView,
+    OneTransactionView,
     RequestOutcomeView,
-    TransactionView,
 )
+from app.wallet.schemas_history import AsOfQuery, HistoryQuery, HistoryView, PastWalletsView, PastWalletView
 from app.wallet.schemas_wallets import MoniesView, ShopsView, WalletsView, WalletView
 from app.web.arguments import Blueprint
 from app.web.json import json_response
@@ -50,19 +49,32 @@ def me() -> dict[str, Any]:
 
 
 @blueprint.get("/wallets")
-@blueprint.response(200, WalletsView())
+@blueprint.arguments(AsOfQuery(), location="query")
+@blueprint.response(200, {"anyOf": [WalletsView(), PastWalletsView()]})
 @protected_by(Bearer("balance"))
-def wallets() -> Response:
-    """The member's wallets: balances, what expires when, limits"""
+def wallets(query: Mapping[str, Any]) -> Response:
+    """The member's wallets: balances, what expires when, limits
+
+    With `at`, the balances of then, for ever the same; what depends on today (status, limits, what can be spent) is
+    left out.
+    """
+    if query["at"] is not None:
+        return json_response(past.wallets(member_id=current_access().member, at=query["at"]), status=200)
     found = holdings.wallets(member_id=current_access().member, locale=current_locale())
     return json_response({"wallets": found, "total_yen": sum(wallet["balance_yen"] for wallet in found)}, status=200)
 
 
 @blueprint.get("/wallets/<money>")
-@blueprint.response(200, WalletView())
+@blueprint.arguments(AsOfQuery(), location="query")
+@blueprint.response(200, {"anyOf": [WalletView(), PastWalletView()]})
 @protected_by(Bearer("balance"))
-def wallet(money: str) -> Response:
-    """One wallet, by the code of its money"""
+def wallet(query: Mapping[str, Any], money: str) -> Response:
+    """One wallet, by the code of its money
+
+    With `at`, its balance of then.
+    """
+    if query["at"] is not None:
+        return json_response(past.wallet(money, member_id=current_access().member, at=query["at"]), status=200)
     for one in holdings.wallets(member_id=current_access().member, locale=current_locale()):
         if one["money"]["code"] == money:
             return json_response(one, status=200)
@@ -96,31 +108,35 @@ def shops() -> Response:
 def transactions(query: Mapping[str, Any]) -> dict[str, Any]:
     """The member's transactions, newest first
 
-    Follow `next_cursor` to older ones until it is null. A page costs the same however far back it is.
+    Follow `next_cursor` to older ones until it is null. A page costs the same however far back it is: one of a search
+    looks at so many transactions and no more, says how far that was (`looked_back_to`), and may come back short.
+    With `money`, `balance_yen` is the balance of that wallet after each.
     """
     access = current_access()
-    page, before = history.transactions(
+    shown, page = history.transactions(
         member_id=access.member,
         locale=current_locale(),
+        search=page_query.search_of(query, requester=access.client_id),
         limit=query["limit"],
-        before=_position(query["cursor"]),
+        before=page_query.before(query),
         may_see_balance="balance" in access.scopes,
     )
-    return {"transactions": page, "next_cursor": history.encode_cursor(before) if before else None}
+    return {"transactions": shown, **page_query.marks(page)}
 
 
 @blueprint.get("/transactions/<uuid:transaction_id>")
-@blueprint.response(200, TransactionView())
+@blueprint.response(200, OneTransactionView())
 @protected_by(Bearer("history"))
 def transaction(transaction_id: UUID) -> dict[str, Any]:
     """One transaction of the member"""
     access = current_access()
-    return history.transaction(
+    found = history.transaction(
         transaction_id=transaction_id,
         member_id=access.member,
         locale=current_locale(),
         may_see_balance="balance" in access.scopes,
     )
+    return {**found, "receipt_url": receipt_url(transaction_id)}
 
 
 @blueprint.get("/transactions/by-request/<request_id>")
@@ -154,14 +170,3 @@ def by_request(request_id: str) -> dict[str, Any]:
 def _may_see_balance(access: Access) -> bool:
     """Tills show the balance to the member who taps."""
     return "balance" in access.scopes or "till" in access.scopes
-
-
-def _position(cursor: str | None) -> int | None:
-    if cursor is None:
-        return None
-    try:
-        return history.decode_cursor(cursor)
-    except history.BadCursor:
-        error = UnprocessableEntity()
-        error.data = {"messages": {"query": {"cursor": ["Not a cursor of this server."]}}}  # type: ignore[attr-defined]
-        raise error from None

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
+import orjson
 
 
 def document(rows: Iterable[Mapping[str, Any]]) -> str:
@@ -16,7 +15,7 @@ def document(rows: Iterable[Mapping[str, Any]]) -> str:
     Ids are written as their 32 hexadecimal digits, which PostgreSQL reads as well and Python writes in a third of the
     time.
     """
-    return _ENCODER.encode(list(rows))
+    return orjson.dumps(list(rows)).decode()
 
 
 def id_array(ids: Iterable[UUID]) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Any
 from uuid import UUID
 
@@ -11,27 +9,35 @@ from sqlalchemy import Row, Select, or_, select
 
 from app.db import autocommit
 from app.errors import NotFound
+from app.issuer import current_issuer
 from app.wallet import directory, views
+from app.wallet import search as searching
 from app.wallet.models import Request, Transaction
 from app.wallet.postings import Refused
+from app.wallet.search import Page, Search
 from app.wallet.views import Names
 
 
-class BadCursor(ValueError):
-    """A cursor that this server did not make."""
-
-
 def transactions(
-    *, member_id: UUID, locale: str, limit: int, before: int | None, may_see_balance: bool
-) -> tuple[list[dict[str, Any]], int | None]:
-    """One page of a member's transactions, newest first, and the position to go on before (None at the end)."""
-    query = _transactions().where(Transaction.member_id == member_id).order_by(Transaction.position.desc())
-    if before is not None:
-        query = query.where(Transaction.position < before)
+    *, member_id: UUID, locale: str, search: Search, limit: int, before: int | None, may_see_balance: bool
+) -> tuple[list[dict[str, Any]], Page]:
+    """One page of a member's transactions, newest first. Where a money is searched for, `balance_yen` is of that."""
     with autocommit().connect() as connection:
-        rows = connection.execute(query.limit(limit + 1)).all()
-    page = [_view(row, locale=locale, may_see_balance=may_see_balance) for row in rows[:limit]]
-    return page, rows[limit - 1].position if len(rows) > limit else None
+        span = searching.span(connection, issuer_id=current_issuer().id, search=search, before=before)
+        looked_at = (
+            select(*searching.COLUMNS)
+            .where(Transaction.member_id == member_id)
+            .where(Transaction.position > span.after, Transaction.position <= span.upto)
+            .order_by(Transaction.position.desc())
+        )
+        page = searching.page(connection, looked_at=looked_at, search=search, limit=limit)
+        query = _transactions().where(Transaction.id.in_(page.ids)).order_by(Transaction.position.desc())
+        rows = connection.execute(query).all()
+    shown = [_view(row, locale=locale, may_see_balance=may_see_balance) for row in rows]
+    if search.money is not None and may_see_balance:
+        for view, row in zip(shown, rows, strict=True):
+            view["balance_yen"] = _balance_in(search.money.code, row)
+    return shown, page
 
 
 def transaction(*, transaction_id: UUID, member_id: UUID, locale: str, may_see_balance: bool) -> dict[str, Any]:
@@ -81,21 +87,10 @@ def is_decided(*, requester: str, request_id: str) -> bool:
         return connection.scalar(select(Request.request_id).where(*where)) is not None
 
 
-def encode_cursor(position: int) -> str:
-    """An opaque mark for the next page."""
-    return base64.urlsafe_b64encode(f"p{position}".encode()).decode().rstrip("=")
-
-
-def decode_cursor(cursor: str) -> int:
-    """The inverse of `encode_cursor`. Raises BadCursor."""
-    try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
-        position = int(text[1:])
-    except (binascii.Error, ValueError) as error:
-        raise BadCursor(cursor) from error
-    if text != f"p{position}" or not 0 < position < 2**63:
-        raise BadCursor(cursor)
-    return position
+def _balance_in(money: str, row: Row[Any]) -> int:
+    """The balance of one of the wallets a transaction touched, right after it."""
+    parts = {code: balance_yen for code, _, balance_yen in row.answer.get("parts", ())}
+    return int(parts.get(money, row.answer["balance_yen"]))
 
 
 def _transactions() -> Select[*tuple[Any, ...]]:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import orjson
 
 from app import db
 from app.issuer import issuer_zone
 from app.wallet.poster import Poster
 from app.wallet.postings import Outcome, Posting
-
-_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 _posters: dict[str, Poster] = {}
 _making = threading.Lock()
@@ -45,7 +44,7 @@ def params_hash(params: Mapping[str, Any]) -> bytes:
     Sorted keys, no spaces: RFC 8785 for the texts and whole numbers our schemas let through. Only this server
     ever compares it, so a sixth of that library's time is the better choice.
     """
-    return hashlib.sha256(_CANONICAL.encode(params).encode()).digest()
+    return hashlib.sha256(orjson.dumps(params, option=orjson.OPT_SORT_KEYS)).digest()
 
 
 def close() -> None:

@@ -51,7 +51,7 @@ def pay(asked: Asked) -> Outcome:
 
     Raises InsufficientUserAuthentication where the member must sign in again first, and what `ledger.post` raises.
     """
-    _check_sign_in(asked)
+    check_sign_in(asked, amount_yen=asked.body["amount_yen"])
     shop = _shop(asked.body, access=asked.access)
     if isinstance(shop, Refused):
         return _refused(asked, shop)
@@ -60,7 +60,7 @@ def pay(asked: Asked) -> Outcome:
 
 def hold(asked: Asked) -> Outcome:
     """Set value aside for `expires_in_s` seconds. Raises as `pay` does: a capture asks nobody to sign in."""
-    _check_sign_in(asked)
+    check_sign_in(asked, amount_yen=asked.body["amount_yen"])
     shop = _shop(asked.body, access=asked.access)
     if isinstance(shop, Refused):
         return _refused(asked, shop)
@@ -134,13 +134,14 @@ def _refused(asked: Asked, refused: Refused) -> Outcome:
     return ledger.post(Declined(**asked.name, member_id=asked.access.member_id, refused=refused))
 
 
-def _check_sign_in(asked: Asked) -> None:
+def check_sign_in(asked: Asked, *, amount_yen: int) -> None:
     """A payment above the step-up amount needs a fresh sign-in (RFC 9470).
 
-    A request that is decided already does not: it moves nothing, and whoever lost its answer is owed it.
+    A request that is decided already does not: it moves nothing, and whoever lost its answer is owed it. Raises
+    InsufficientUserAuthentication.
     """
     access = asked.access
-    if asked.body["amount_yen"] <= current_issuer().step_up_yen or _is_fresh(access):
+    if amount_yen <= current_issuer().step_up_yen or _is_fresh(access):
         return
     dry = asked.body.get("dry_run") or asked.request_id is None
     if dry or not history.is_decided(requester=access.client_id, request_id=str(asked.request_id)):

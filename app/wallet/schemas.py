@@ -149,6 +149,17 @@ class TransactionView(Schema):
     )
 
 
+class OneTransactionView(TransactionView):
+    receipt_url = fields.String(
+        required=True,
+        metadata={
+            "format": "uri",
+            "description": "The page where anyone who is shown the receipt sees that it is true.",
+            "example": "https://money.coop.example/receipts/AZNqfFseehCAAAAAAAAAqg2Xk3y1kZ0q8nW4mXh2YpDg",
+        },
+    )
+
+
 class MeView(Schema):
     """Whom this token acts for, and what it may do."""
 
@@ -166,26 +177,6 @@ class MeView(Schema):
         required=True,
         allow_none=True,
         metadata={"description": "With scope `profile`.", "example": "組合 花子"},
-    )
-
-
-class HistoryQuery(Schema):
-    limit = fields.Integer(
-        load_default=20,
-        validate=validate.Range(min=1, max=MAX_PAGE),
-        metadata={"description": "Transactions per page.", "example": 20},
-    )
-    cursor = fields.String(
-        load_default=None,
-        validate=validate.Length(max=64),
-        metadata={"description": "`next_cursor` of the page before."},
-    )
-
-
-class HistoryView(Schema):
-    transactions = fields.List(fields.Nested(TransactionView), required=True)
-    next_cursor = fields.String(
-        required=True, allow_none=True, metadata={"description": "Null on the last page.", "example": None}
     )
 
 

@@ -168,15 +168,19 @@ RETURNING wallet_id, id, money_id, expires_on
 # The day of a control's sums is that of the head's instant, which is the transactions' `created_at`: so they are
 # exactly what the transactions of that day and month add up to. Where midnight passes between the decision and here,
 # the batch was judged by the day that ends, which leaves less.
+#
+# The head is locked first, and its instant taken then: an UPDATE that waits for somebody's FOR SHARE would write the
+# instant from before it waited, and who held that lock would have been told that nothing was under way (as_of.py).
 
 LOCK_ACCOUNTS_TO_WRITE = "SELECT id FROM account WHERE id = ANY(%(late)s::bigint[]) ORDER BY id FOR NO KEY UPDATE"
 
 WRITE = """
 WITH head AS (
-    UPDATE issuer_head
-       SET position = position + %(count)s, created_at = greatest(clock_timestamp(), created_at)
-     WHERE issuer_id = %(issuer)s
-    RETURNING issuer_id, position - %(count)s AS before, created_at
+    UPDATE issuer_head h
+       SET position = h.position + %(count)s, created_at = greatest(clock_timestamp(), h.created_at)
+      FROM (SELECT issuer_id FROM issuer_head WHERE issuer_id = %(issuer)s FOR NO KEY UPDATE) AS held
+     WHERE h.issuer_id = held.issuer_id
+    RETURNING h.issuer_id, h.position - %(count)s AS before, h.created_at
 ), changed_account AS (
     UPDATE account a
        SET posted_yen = a.posted_yen + r.change_yen, pending_yen = a.pending_yen + coalesce(r.pending_yen, 0),

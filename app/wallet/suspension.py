@@ -10,7 +10,7 @@ server ends, the wallets last and in the order of their ids, as the poster takes
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -25,6 +25,8 @@ from app.oauth.suspension import suspend_member
 from app.wallet import notices
 from app.wallet.hold_models import StopEvent
 from app.wallet.models import Money, Wallet
+from app.wallet.webhooks.event_types import WALLET_RESUMED, WALLET_SUSPENDED
+from app.wallet.webhooks.events import emit_event
 
 BY_MEMBER = "member"
 """The actor of what members do on this server's own pages."""
@@ -74,6 +76,7 @@ def suspend(member_id: UUID, *, actor: str, reason: str = "") -> Stopped:
         already=already,
     )
     if not already:
+        _tell(WALLET_SUSPENDED, member_id, found.monies)
         notices.send(member_id, "account_suspended", at=found.suspended_at)
     return found
 
@@ -94,7 +97,9 @@ def resume(member_id: UUID, *, actor: str, reason: str) -> tuple[str, ...]:
     session().add(event)
     session().flush()
     notices.send(member_id, "account_resumed", at=event.created_at)
-    return _monies(member_id, status="active")
+    monies = _monies(member_id, status="active")
+    _tell(WALLET_RESUMED, member_id, monies)
+    return monies
 
 
 def locked_status(member_id: UUID) -> str:
@@ -112,6 +117,12 @@ def _change_wallets(member_id: UUID, which: ColumnElement[bool], *, to: str) -> 
     ids = session().scalars(theirs.order_by(Wallet.id).with_for_update(key_share=True)).all()
     session().execute(update(Wallet).where(Wallet.id.in_(ids)).values(status=to))
     return ids
+
+
+def _tell(event_type: str, member_id: UUID, monies: Iterable[str]) -> None:
+    """Have the webhooks of those who may know tell of each wallet."""
+    for code in monies:
+        emit_event(event_type, member_id=member_id, data={"money": {"code": code}})
 
 
 def _event(member_id: UUID, action: str, *, actor: str, reason: str) -> StopEvent:

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from functools import wraps
-from typing import Any
+from typing import Any, NoReturn
 
 import flask_smorest
 from flask import Flask, Request, request
@@ -127,6 +127,12 @@ def _plain_body() -> dict[str, Any] | None:
 
 def init_app(app: Flask) -> None:
     app.before_request(_refuse_unstorable_path)
+
+
+def refuse_query(**messages: str) -> NoReturn:
+    """Answer 422: each named field of the query says what is wrong with it."""
+    abort(422, messages={"query": {name: [message] for name, message in messages.items()}})
+    raise AssertionError("abort raises")
 
 
 def unstorable(body: Any) -> list[str]:

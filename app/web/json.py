@@ -6,15 +6,14 @@ document instead.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
-from app.web.response import Answer, CompleteAnswer
+import orjson
 
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+from app.web.response import Answer, CompleteAnswer
 
 
 def json_response(body: Mapping[str, Any], *, status: int, headers: Mapping[str, str] | None = None) -> Answer:
     """`body` as application/json."""
-    return CompleteAnswer(_ENCODER.encode(body), status=status, headers=headers, mimetype="application/json")
+    return CompleteAnswer(orjson.dumps(body), status=status, headers=headers, mimetype="application/json")

@@ -80,13 +80,18 @@ def upgrade() -> None:
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
         sa.Column("issuer_id", sa.Uuid(), nullable=False),
         sa.Column("type", sa.Text(), nullable=False),
-        sa.Column("member_id", sa.Uuid(), nullable=False, comment="its subject"),
+        sa.Column("member_id", sa.Uuid(), nullable=True, comment="its subject"),
+        sa.Column("subject", sa.Uuid(), nullable=True, comment="what it is about, where that is no member"),
         sa.Column(
             "client_id", sa.Text(), nullable=True, comment="the only client it concerns; null: whoever reads balances"
         ),
         sa.Column("data", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column(
             "created_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
+        ),
+        sa.CheckConstraint("(member_id IS NULL) = (subject IS NOT NULL)", name=op.f("ck_webhook_event_one_subject")),
+        sa.CheckConstraint(
+            "member_id IS NOT NULL OR client_id IS NOT NULL", name=op.f("ck_webhook_event_somebody_hears_it")
         ),
         sa.ForeignKeyConstraint(["issuer_id"], ["issuer.id"], name=op.f("fk_webhook_event_issuer_id")),
         sa.ForeignKeyConstraint(["member_id"], ["member.id"], name=op.f("fk_webhook_event_member_id")),

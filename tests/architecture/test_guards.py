@@ -90,10 +90,13 @@ EXAMPLES = {
     "link": "none",
     "locale": "en",
     "money": "meal",
+    "month": "2026-11",
     "payment_id": UUID(int=1),
+    "key": "0123456789abcdef",
     "permission": "balance",
     "request_id": "example-1",
     "settlement_id": UUID(int=1),
+    "shop": "canteen",
     "transaction_id": UUID(int=1),
 }
 """A value for each argument that stands in an address."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from urllib.parse import urlencode
 
 import requests
@@ -12,6 +13,8 @@ from app.oauth.clients import find_client
 from app.wallet.proof.links import receipt_url
 from tests import factories
 from tests.live import Live, Person
+from tests.mypage.stall import Stall
+from tests.mypage.stall import stall as make_stall
 
 REDIRECT_URI = "http://localhost:9/callback"
 NEW_PASSWORD = "あしたも食堂でおひるごはん"
@@ -21,11 +24,11 @@ _DEVICE = "canteen_display"
 
 
 def member_with_purchases(live: Live) -> Person:
-    """A member with a balance, a client that may ask to take payments, and one that was allowed to."""
-    person = live.register()
+    """A member with balances, a client that may ask to take payments, and one that was allowed to."""
+    stall = _stall(live)
+    person = stall.member()
     with live.app.app_context():
-        money = factories.money()
-        factories.wallet(member_id=person.id, money=money)
+        money = stall.base
         for _ in range(12):
             factories.charge(member_id=person.id, money=money, amount_yen=1_000)
         if find_client(_CLIENT) is None:
@@ -40,6 +43,12 @@ def member_with_purchases(live: Live) -> Person:
         scopes = ["openid", "profile", "balance", "history", "payment", "offline_access"]
         factories.access_token(member_id=person.id, client_id=_ALLOWED, scopes=scopes)
     return person
+
+
+@cache
+def _stall(live: Live) -> Stall:
+    """The till where the tour pays."""
+    return make_stall(live)
 
 
 def tour(page: Page, live: Live, person: Person) -> Iterator[str]:
@@ -91,10 +100,66 @@ def _member_page(page: Page, live: Live) -> Iterator[str]:
     page.locator("button[value=allow]").click()
     page.wait_for_url(f"{live.mypage.url}/")
     yield "home"
-    page.locator("main a.button").click()
-    yield "history"
+    yield from _history(page, live)
+    yield from _moving(page, live)
+    yield from _paying(page, live)
     page.goto(f"{live.mypage.url}/nowhere")
     yield "error"
+
+
+def _history(page: Page, live: Live) -> Iterator[str]:
+    page.goto(f"{live.mypage.url}/history")
+    yield "history"
+    page.goto(f"{live.mypage.url}/history?kind=charge&min=x")
+    yield "history refused"
+    page.goto(f"{live.mypage.url}/history?money={_stall(live).base}")
+    yield "history of one money"
+    follow(page.locator("main .row a").first)
+    yield "transaction"
+
+
+def _moving(page: Page, live: Live) -> Iterator[str]:
+    stall = _stall(live)
+    page.goto(f"{live.mypage.url}/move")
+    yield "move"
+    follow(page.locator("main .actions .button.primary"))
+    yield "move refused"
+    page.locator(f"input[value='{stall.base}:{stall.meal}']").check()
+    follow(page.locator("button[value='+1000']"))
+    follow(page.locator("button[value='+500']"))
+    follow(page.locator("main .actions .button.primary"))
+    yield "move to be confirmed"
+    follow(page.locator("main .button.primary"))
+    yield "moved"
+
+
+def _paying(page: Page, live: Live) -> Iterator[str]:
+    """Without the permission, then with it, by the shop's code and by the member's own."""
+    stall = _stall(live)
+    page.goto(f"{live.mypage.url}/pay")
+    yield "payment not allowed"
+    page.locator("main .button.primary").click()
+    page.wait_for_url(f"{live.url}/oauth/authorize?**")
+    page.locator("input[value=payment]").check()
+    page.locator("button[value=allow]").click()
+    page.wait_for_url(f"{live.mypage.url}/pay")
+    yield "pay"
+    page.goto(stall.code(2_000)["url"])
+    yield "pay, too much for one money"
+    page.goto(stall.code(450, description="A定食")["url"])
+    yield "pay, to be confirmed"
+    follow(page.locator("main .button.primary"))
+    yield "paid"
+    page.goto(stall.code(2_999, money=stall.meal)["url"])
+    yield "pay, not enough"
+    page.goto(f"{live.mypage.url}/pay?code=1")
+    yield "pay, no such code"
+    page.goto(f"{live.mypage.url}/code")
+    yield "code"
+    assert stall.scan("".join(page.locator(".digits").inner_text().split()), 200).ok
+    page.goto(f"{live.mypage.url}/code")
+    page.wait_for_url(f"{live.mypage.url}/code/used/**")
+    yield "code used"
 
 
 def _payment_is_asked(page: Page, live: Live) -> Iterator[str]:

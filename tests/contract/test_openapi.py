@@ -18,13 +18,16 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from sqlalchemy import select, text
 
 from app.db import transaction
+from app.issuer import issuer_today
 from app.oauth.clients import register_client
 from app.wallet import directory, setup
+from app.wallet.bulk.runner import BulkRunner
 from app.wallet.errors import STATUS_OF
 from app.wallet.models import Money
 from app.web.locale import LOCALES, translate
 from tests import factories
 from tests.reader.stand import stand as make_stand
+from tests.wallet.bulk.conftest import Office, csv_of, service_token
 from tests.wallet.settlement.test_api import token as shop_token
 from tests.wallet.webhooks.conftest import new_service
 
@@ -47,7 +50,13 @@ OPERATIONS = [
     ("GET", "/v1/transactions"),
     ("GET", "/v1/transactions/{transaction_id}"),
     ("GET", "/v1/transactions/{transaction_id}/proof"),
+    ("GET", "/v1/transactions/{transaction_id}/receipt.pdf"),
     ("GET", "/v1/transactions/by-request/{request_id}"),
+    ("GET", "/v1/statements/{month}"),
+    ("GET", "/v1/statements/{month}.csv"),
+    ("GET", "/v1/statements/{month}.pdf"),
+    ("GET", "/v1/shops/{shop}/transactions"),
+    ("GET", "/v1/shops/{shop}/balance"),
     ("POST", "/v1/bulk"),
     ("GET", "/v1/bulk/{job_id}"),
     ("GET", "/v1/bulk/{job_id}/problems"),
@@ -110,6 +119,7 @@ class Callers:
     shop: str
     service: str
     biller: str
+    bulk: str
     named: Mapping[str, Mapping[str, Any]]
     in_path: Mapping[tuple[str, str], str]
     """What exists by its name in a path, for each method or path. What is changed is not what is tested."""
@@ -117,10 +127,12 @@ class Callers:
     def token(self, path: str) -> str:
         if path == "/v1/payments/batch":
             return self.biller
-        if path.startswith("/v1/settlements"):
+        if path.startswith(("/v1/settlements", "/v1/shops/")):
             return self.shop
         if path.startswith("/v1/webhook-endpoints"):
             return self.service
+        if path.startswith("/v1/bulk"):
+            return self.bulk
         if path.startswith(("/v1/taps", "/v1/code-", "/v1/shop-codes")) and path != "/v1/shop-codes/scanned":
             return self.till
         return self.suspender if path == "/v1/suspend" else self.member
@@ -141,6 +153,10 @@ def callers(app: Flask) -> Callers:
             client_id=shop.id,
             scopes=["profile", "balance", "history", "payment", "charge", "move"],
         )
+        bulk = Office(app.test_client(), service_token(), BulkRunner(app, rest=0))
+        bad_and_good = [(stand.holder.member_id, money, 500, "grant") for money in ("none", stand.holder.money)]
+        job = bulk.examined(csv_of(bad_and_good))
+        assert bulk.start(job, skip_bad_lines=True).status_code == 200
         http, key = app.test_client(), {"Authorization": f"Bearer {member}"}
         shown = [http.post("/v1/codes", json={"purpose": p}, headers=key).get_json()["code"] for p in PURPOSES]
         asked = http.post(
@@ -170,13 +186,17 @@ def callers(app: Flask) -> Callers:
             ),
             shop=shop_token([stand.holder.shop_id]),
             service=service.token,
+            bulk=bulk.token,
             in_path={
+                ("GET", "shop"): spending["shop"],
+                ("GET", "month"): f"{issuer_today():%Y-%m}",
                 **{(method, "payment_id"): paid for method in ("GET", "POST")},
                 **{(method, "hold_id"): held[0] for method in ("GET", "POST")},
                 ("/v1/holds/{hold_id}/release", "hold_id"): held[1],
                 ("PATCH", "endpoint_id"): changed,
                 **{(method, "endpoint_id"): endpoint for method in ("GET", "POST")},
                 **{(method, "delivery_id"): delivery for method in ("GET", "POST")},
+                **{(method, "job_id"): job["id"] for method in ("GET", "POST")},
             },
             named={
                 "/v1/payments": {name: spending[name] for name in ("money", "shop", "items")},
@@ -191,24 +211,26 @@ def callers(app: Flask) -> Callers:
                 "/v1/shop-codes": {"money": None},
                 "/v1/code-payments": {"code": shown[0], "money": None, "amount_yen": 1},
                 "/v1/code-charges": {"code": shown[1], "money": None, "amount_yen": 1},
+                "/v1/bulk/{job_id}/start": {"expected_sum_yen": job["sum_yen"], "skip_bad_lines": True},
                 "/v1/webhook-endpoints": {"url": "https://hooks.example.ac.jp/"},
             },
         )
 
 
 def _biller(holder: factories.Holder) -> str:
-    """A service that the member allowed to charge them."""
+    """An app that the member allowed to charge them while they are away."""
     client_id = f"c_{secrets.token_hex(6)}"
     with transaction():
         register_client(
             client_id=client_id,
             name_ja="月額プラン",
             name_en="Monthly plan",
-            profile="service",
-            scopes=["payment"],
+            profile="web",
+            scopes=["payment", "offline_access"],
+            redirect_uris=["https://plan.example/callback"],
             allowed_shops=[holder.shop_id],
         )
-    factories.access_token(member_id=holder.member_id, client_id=client_id, scopes=["payment"])
+    factories.access_token(member_id=holder.member_id, client_id=client_id, scopes=["payment", "offline_access"])
     return factories.access_token(member_id=None, client_id=client_id, scopes=["payment"])
 
 
@@ -242,7 +264,9 @@ def test_every_operation_keeps_to_the_document(api: Any, callers: Callers, metho
         if (
             positive
             and method != "DELETE"
-            and path.startswith(("/v1/webhook-endpoints/", "/v1/payments/{", "/v1/holds/"))
+            and path.startswith(
+                ("/v1/webhook-endpoints/", "/v1/payments/{", "/v1/holds/", "/v1/bulk/", "/v1/shops/", "/v1/statements/")
+            )
         ):
             in_path = callers.in_path
             case.path_parameters = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -63,13 +62,6 @@ class Postbox:
             self.mails.append(mail)
             self.over_tls.append(session.ssl is not None)
         return self.answer
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class AnyPort(Controller):

@@ -15,7 +15,7 @@ import requests
 from app.ids import new_id
 from app.messaging.ports import Refused, SmsMessage
 from app.messaging.twilio import TwilioFault, TwilioSms
-from tests.messaging.conftest import free_port
+from tests.ports import free_port
 
 ACCOUNT, TOKEN = "AC" + "0" * 32, "secret/token"
 MESSAGE = SmsMessage(id=new_id(), to="+819012345678", text="確認コードは 123456 です")

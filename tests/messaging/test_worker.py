@@ -21,7 +21,8 @@ from app.messaging import leases, maildir
 from app.messaging.worker import Worker, mail_from_url, sms_from_url
 from app.outbox import CHANNEL
 from app.settings import Settings, SettingsError
-from tests.messaging.conftest import Postbox, Queue, free_port, until, worker_process
+from tests.messaging.conftest import Postbox, Queue, until, worker_process
+from tests.ports import free_port
 
 NOBODY_LISTENS = "smtp://127.0.0.1:{}"
 

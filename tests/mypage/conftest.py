@@ -8,6 +8,8 @@ from contextlib import ExitStack
 import pytest
 
 from tests.live import Live, Person
+from tests.mypage.stall import Stall
+from tests.mypage.stall import stall as make_stall
 from tests.mypage.visitor import Visitor
 
 
@@ -26,3 +28,8 @@ def new_visitor(live_server: Live) -> Iterator[Callable[..., Visitor]]:
 @pytest.fixture
 def visitor(new_visitor: Callable[..., Visitor]) -> Visitor:
     return new_visitor()
+
+
+@pytest.fixture(scope="module")
+def stall(live_server: Live) -> Stall:
+    return make_stall(live_server)

@@ -177,6 +177,7 @@ def test_signing_out_while_the_server_is_away(other: OtherServer) -> None:
 
 def test_a_kind_of_transaction_from_the_future(other: OtherServer) -> None:
     one = {"kind": "raffle", "signed_amount_yen": 5, "money": {"name": "ポイント"}, "shop": None, "description": ""}
+    one |= {"id": "01936a7c-5b1e-7a10-8000-0000000000aa", "parts": []}
     seen = {**one, "created_at": "2026-11-23T03:34:56+00:00", "balance_yen": None}
     other.replies["/v1/transactions"] = ({"transactions": [seen], "next_cursor": None}, 200)
     home = sign_in(member_page(other.url), other).text

@@ -154,8 +154,10 @@ def test_a_place_in_the_history_that_does_not_exist(visitor: Visitor, person: Pe
     assert "ページが見つかりませんでした" in page.text
 
 
-def test_history_is_for_members_who_are_signed_in(visitor: Visitor) -> None:
-    assert visitor.get(f"{visitor.home}history").url == visitor.home
+def test_history_is_for_members_who_are_signed_in(visitor: Visitor, person: Person) -> None:
+    page = visitor.get(f"{visitor.home}history?kind=payment")
+    assert page.url.startswith(f"{visitor.live.url}/login?")
+    assert visitor.decide(visitor.sign_in(person, page), ["history"]).url == f"{visitor.home}history?kind=payment"
 
 
 def test_what_was_not_allowed_is_not_shown_and_can_be_allowed_later(
@@ -166,7 +168,7 @@ def test_what_was_not_allowed_is_not_shown_and_can_be_allowed_later(
     home = visitor.enter(person, ["balance"])
     assert "¥2,000" in home.text
     assert "取引履歴の取得が許可されていないため" in home.text
-    assert visitor.get(f"{visitor.home}history").url == visitor.home
+    assert "取引履歴の取得が許可されていません" in visitor.get(f"{visitor.home}history").text
 
     consent = visitor.get(f"{visitor.home}login?consent=1")
     home = visitor.decide(consent, ["history"])

@@ -79,7 +79,6 @@ def test_an_assertion_proves_a_client(
         {"jti": "x" * 256},
         {"colour": "red"},
     ],
-    ids=repr,
 )
 def test_what_may_differ(
     till: ThirdParty, signer: Signer, send: Callable[..., TestResponse], changes: dict[str, Any]
@@ -123,7 +122,6 @@ YEARS = 3 * 365 * 86_400
         ({"header": {"crit": 5}}, "crit"),
         ({"header": {"b64": True}}, "b64"),
     ],
-    ids=repr,
 )
 def test_what_is_refused(
     till: ThirdParty, signer: Signer, changes: dict[str, Any], at: str, send: Callable[..., TestResponse]

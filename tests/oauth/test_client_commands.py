@@ -145,7 +145,6 @@ def test_an_id_is_given_once(kumiai: Kumiai, add: Callable[..., Any], client_id:
         ({"keys": "all"}, False),
         ({}, False),
     ],
-    ids=str,
 )
 def test_which_keys_may_be_registered(jwks: dict[str, Any], good: bool) -> None:
     assert jws.registrable(jwks) is good

@@ -540,7 +540,6 @@ def test_every_limit_can_be_lowered(
             {"max_per_day_yen", "until", "shop", "money"},
         ),
     ],
-    ids=str,
 )
 def test_each_wrong_limit_says_so_by_itself_and_nothing_is_allowed(
     several: tuple[ThirdParty, list[UUID], list[str]],

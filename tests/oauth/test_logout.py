@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
+from uuid import UUID
 
 import pytest
 from flask import Flask
@@ -104,7 +105,7 @@ class TestTheMemberIsAsked:
         assert gone.location == "/logout"
         assert "ログアウト済みです" in member.browser.get("/logout").text
 
-    @pytest.mark.parametrize("sid", [None, "of another session", str(new_id())])
+    @pytest.mark.parametrize("sid", [None, "of another session", str(UUID(int=1))])
     def test_when_the_hint_is_not_of_this_session(self, member: Member, id_token: Sign, sid: str | None) -> None:
         page = ask(member, id_token_hint=id_token(member, sid=sid), post_logout_redirect_uri=BACK)
         assert page.status_code == 200

@@ -158,7 +158,7 @@ def test_the_profile_is_deduced_from_what_is_asked(
         ("token_endpoint_auth_method", {"token_endpoint_auth_method": "client_secret_basic", "jwks": JWKS}),
         ("token_endpoint_auth_method", {"token_endpoint_auth_method": "none", "kumiai_profile": "web"}),
         ("grant_types", {"grant_types": ["implicit"]}),
-        ("grant_types", {"grant_types": ["authorization_code", "client_credentials"]}),
+        ("grant_types", {"grant_types": ["client_credentials"], "kumiai_profile": "spa"}),
         ("response_types", {"response_types": ["token"]}),
         ("application_type", {"application_type": "desktop"}),
         ("dpop_bound_access_tokens", {"dpop_bound_access_tokens": True, "kumiai_profile": "web"}),

@@ -181,7 +181,8 @@ def test_a_client_with_a_secret_always_hears_that_a_token_is_over(third_party: T
         ({"grant_type": "implicit"}, "unsupported_grant_type"),
         ({"grant_type": 'あ"\\'}, "unsupported_grant_type"),
         ({"grant_type": "authorization_code\0"}, "invalid_request"),
-        ({"grant_type": "client_credentials"}, "unauthorized_client"),
+        ({"grant_type": "client_credentials", "scope": "balance"}, "invalid_scope"),
+        ({"grant_type": "client_credentials", "scope": "payment shop:read"}, "invalid_scope"),
     ],
 )
 def test_grant_types_that_are_not_for_an_app(third_party: ThirdParty, form: dict[str, str], expected: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
+from app import clock
 from app.db import transaction
 from app.reader import service as reader
 from app.wallet import directory
@@ -39,6 +41,7 @@ class Phone:
         *,
         scopes: tuple[str, ...] = ("payment", "balance"),
         max_per_payment_yen: int = 3_000,
+        signed_in_ago: timedelta = timedelta(),
     ) -> None:
         self.client = client
         shops = factories.oauth_client(allowed_shops=[stand.holder.shop_id], scopes=("balance", "payment", "charge"))
@@ -47,6 +50,7 @@ class Phone:
             client_id=shops.id,
             scopes=list(scopes),
             max_per_payment_yen=max_per_payment_yen,
+            auth_time=clock.now() - signed_in_ago,
         )
 
     def call(self, method: str, path: str, **options: Any) -> Any:
@@ -219,6 +223,17 @@ def test_cancelling_while_paying_is_one_or_the_other(
             paying = pool.submit(other.call, "POST", "/payments/by-code", json=body)
             cancelling = pool.submit(till, app.test_client(), stand, "DELETE", f"/shop-codes/{made['id']}")
         assert {paying.result().status_code, cancelling.result().status_code} in ({201, 409}, {409, 200})
+
+
+def test_a_large_amount_needs_a_fresh_sign_in(client: FlaskClient, stand: Stand) -> None:
+    factories.charge(member_id=stand.holder.member_id, money=stand.holder.money, amount_yen=20_000)
+    phone = Phone(client, stand, max_per_payment_yen=20_000, signed_in_ago=timedelta(minutes=6))
+    made = shop_code(client, stand, amount_yen=10_001)
+    body = {"code": made["code"], "money": stand.holder.money}
+    refused = phone.call("POST", "/payments/by-code", json=body)
+    assert (refused.status_code, refused.get_json()["code"]) == (401, "insufficient_user_authentication")
+    fresh = Phone(client, stand, max_per_payment_yen=20_000)
+    assert fresh.call("POST", "/payments/by-code", json=body).status_code == 201
 
 
 def test_a_code_names_its_money_or_the_member_chooses(client: FlaskClient, stand: Stand, phone: Phone) -> None:

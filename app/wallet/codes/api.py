@@ -14,7 +14,8 @@ from app.limits import knock
 from app.oauth import cors
 from app.oauth.errors import InsufficientScope
 from app.oauth.protector import Access, Bearer, current_access
-from app.wallet import directory, examples, ledger, views
+from app.wallet import answers, directory, examples, ledger, payments, views
+from app.wallet.api_payments import SIGN_IN_AGAIN
 from app.wallet.codes import service
 from app.wallet.codes.schemas import (
     CodeStatusView,
@@ -118,15 +119,19 @@ def scanned(query: Mapping[str, Any]) -> dict[str, Any]:
 @blueprint.arguments(IdempotencyHeader(), location="headers")
 @blueprint.arguments(PayByCodeBody())
 @blueprint.response(201, TransactionView(), example=examples.BY_CODE)
+@blueprint.alt_response(401, **SIGN_IN_AGAIN)
 @protected_by(Bearer("payment"))
 def pay(headers: Mapping[str, Any], body: Mapping[str, Any]) -> Response:
     """Pay what a shop's code asks for, out of the member's wallet, within the mandate
 
-    A code pays once, whoever scans it. A refusal leaves it open, and tells the till why.
+    A code pays once, whoever scans it. A refusal leaves it open, and tells the till why. A large amount may answer 401
+    `insufficient_user_authentication`, as any payment.
     """
     access = current_access()
     key = headers["idempotency_key"]
     found = _scan(access, body["code"])
+    if found is not None and found.amount_yen is not None:
+        payments.check_sign_in(answers.asked(headers, body), amount_yen=found.amount_yen)
     posting = _payment(access, key, body, found)
     outcome = ledger.post(posting)
     service.keep_refusal(found.id if found else None, outcome)

@@ -38,10 +38,9 @@ SELECT a.expires_on, a.id, w.id, w.member_id, m.code
     "undated": """
 SELECT w.expires_on, w.id, w.id, w.member_id, m.code
   FROM wallet w
-  JOIN account a ON a.wallet_id = w.id AND a.expires_on IS NULL
-  JOIN money m ON m.id = a.money_id
+  JOIN money m ON m.id = w.money_id
  WHERE w.expires_on < %(today)s AND (w.expires_on, w.id) > (%(day)s, %(id)s::uuid)
-   AND a.posted_yen > a.pending_yen
+   AND (SELECT posted_yen > pending_yen FROM account WHERE wallet_id = w.id AND expires_on IS NULL)
  ORDER BY w.expires_on, w.id
  LIMIT %(batch)s
 """,

@@ -9,12 +9,11 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from babel.dates import format_date
-from sqlalchemy import select, text
+from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 
 from app.db import session, transaction
 from app.issuer import current_issuer
-from app.member.models import Member
 from app.money import format_yen
 from app.wallet import directory, notices
 from app.wallet.housekeeping.models import ExpiryNotice
@@ -23,18 +22,20 @@ from app.web.locale import translate
 BATCH = 500
 
 _EXPIRING = text("""
-SELECT w.member_id, a.id, a.money_id, a.expires_on, a.posted_yen - a.pending_yen
+SELECT w.member_id, m.locale, a.id, a.money_id, a.expires_on, a.posted_yen - a.pending_yen
   FROM account a
   JOIN wallet w ON w.id = a.wallet_id
+  JOIN member m ON m.id = w.member_id
  WHERE a.expires_on BETWEEN :today AND :until AND a.posted_yen > a.pending_yen
    AND NOT EXISTS (SELECT FROM expiry_notice n WHERE n.account_id = a.id AND n.expires_on = a.expires_on)
  UNION ALL
-SELECT w.member_id, a.id, a.money_id, w.expires_on, a.posted_yen - a.pending_yen
+SELECT w.member_id, m.locale, a.id, a.money_id, w.expires_on, a.posted_yen - a.pending_yen
   FROM wallet w
+  JOIN member m ON m.id = w.member_id
   JOIN account a ON a.wallet_id = w.id AND a.expires_on IS NULL
  WHERE w.expires_on BETWEEN :today AND :until AND a.posted_yen > a.pending_yen
    AND NOT EXISTS (SELECT FROM expiry_notice n WHERE n.account_id = a.id AND n.expires_on = w.expires_on)
- ORDER BY 1, 4, 2
+ ORDER BY 1, 5, 3
  LIMIT :batch
 """)
 
@@ -43,6 +44,7 @@ class Expiring(NamedTuple):
     """A lot whose value expires soon."""
 
     member_id: UUID
+    locale: str
     account_id: int
     money_id: int
     expires_on: date
@@ -78,8 +80,7 @@ def _tell(found: Sequence[Expiring]) -> int:
     told = [one for one in found if (one.account_id, one.expires_on) in fresh]
     members = 0
     for member_id, lots in groupby(told, key=lambda one: one.member_id):
-        locale = session().scalars(select(Member.locale).where(Member.id == member_id)).one()
-        notices.send(member_id, "value_expires", lines=[_line(lot, locale) for lot in lots])
+        notices.send(member_id, "value_expires", lines=[_line(lot) for lot in lots])
         members += 1
     return members
 
@@ -94,7 +95,8 @@ def _remember(found: Sequence[Expiring]) -> set[tuple[int, date]]:
     return {(account_id, expires_on) for account_id, expires_on in returned}
 
 
-def _line(lot: Expiring, locale: str) -> str:
+def _line(lot: Expiring) -> str:
+    locale = lot.locale
     return translate(
         "mail.value_expires.line",
         locale,

@@ -8,11 +8,10 @@ from typing import Any
 from uuid import UUID
 
 from flask import Response
-from webargs.flaskparser import abort
 
 from app.db import transaction
 from app.oauth.protector import Bearer, current_access
-from app.wallet import examples, history
+from app.wallet import examples, page_query, search
 from app.wallet.webhooks import log, service
 from app.wallet.webhooks.models import WebhookEndpoint
 from app.wallet.webhooks.schemas import (
@@ -131,9 +130,9 @@ def deliveries(query: Mapping[str, Any], endpoint_id: UUID) -> dict[str, Any]:
             client_id=current_access().client_id,
             state=query["state"],
             limit=query["limit"],
-            before=_position(query["cursor"]),
+            before=page_query.before(query),
         )
-    return {"deliveries": page, "next_cursor": history.encode_cursor(before) if before else None}
+    return {"deliveries": page, "next_cursor": search.encode_cursor(before) if before else None}
 
 
 @blueprint.get("/<uuid:endpoint_id>/deliveries/<uuid:delivery_id>")
@@ -170,12 +169,3 @@ def _shown(endpoint: WebhookEndpoint) -> dict[str, Any]:
         "previous_secret_until": service.overlap_ends_at(endpoint),
         "created_at": endpoint.created_at.isoformat(),
     }
-
-
-def _position(cursor: str | None) -> int | None:
-    if cursor is None:
-        return None
-    try:
-        return history.decode_cursor(cursor)
-    except history.BadCursor:
-        abort(422, messages={"query": {"cursor": ["Not a cursor of this server."]}})

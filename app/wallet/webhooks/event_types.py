@@ -20,8 +20,9 @@ OF_KIND = {
 GRANT_REVOKED = "grant.revoked"
 WALLET_SUSPENDED = "wallet.suspended"
 WALLET_RESUMED = "wallet.resumed"
+BULK_DONE = "bulk.done"
 
-EVENT_TYPES = (*OF_KIND.values(), GRANT_REVOKED, WALLET_SUSPENDED, WALLET_RESUMED)
+EVENT_TYPES = (*OF_KIND.values(), GRANT_REVOKED, WALLET_SUSPENDED, WALLET_RESUMED, BULK_DONE)
 """What an endpoint may choose from."""
 
 TEST = "webhook.test"

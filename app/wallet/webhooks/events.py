@@ -46,6 +46,17 @@ def emit_event(event_type: str, *, member_id: UUID, data: Mapping[str, Any]) -> 
     session().flush()
 
 
+def tell_client(event_type: str, *, client_id: str, subject: UUID, data: Mapping[str, Any]) -> None:
+    """Have one client told of what concerns it alone, such as a job of its own, with the surrounding transaction."""
+    assert event_type in EVENT_TYPES, event_type
+    session().add(
+        WebhookEvent(
+            issuer_id=current_issuer().id, type=event_type, client_id=client_id, subject=subject, data=dict(data)
+        )
+    )
+    session().flush()
+
+
 def grants_revoked(grant_ids: Sequence[UUID]) -> None:
     """Have the clients of these grants told that they ended, in one statement, with the surrounding transaction.
 

@@ -72,7 +72,7 @@ def _cursor() -> int | None:
 
 
 def _events(batch: int) -> Any:
-    columns = (WebhookEvent.id, WebhookEvent.type, WebhookEvent.member_id, WebhookEvent.client_id)
+    columns = (WebhookEvent.id, WebhookEvent.type, WebhookEvent.member_id, WebhookEvent.subject, WebhookEvent.client_id)
     return (
         select(*columns, WebhookEvent.data, WebhookEvent.created_at)
         .order_by(WebhookEvent.created_at, WebhookEvent.id)
@@ -85,7 +85,7 @@ def _transactions(after: int, batch: int) -> Any:
         *(Transaction.id, Transaction.position, Transaction.kind, Transaction.requester, Transaction.request_id),
         *(Transaction.member_id, Transaction.money_id, Transaction.shop_id, Transaction.amount_yen),
         *(Transaction.grant_id, Transaction.description, Transaction.extra.label("extra"), Transaction.reverses),
-        *(Transaction.taken_at, Transaction.created_at, Request.answer),
+        *(Transaction.hold_id, Transaction.taken_at, Transaction.created_at, Request.answer),
     )
     return (
         select(*columns)
@@ -135,7 +135,7 @@ def _of_event(row: Row[Any], listeners: Listeners) -> Iterator[New]:
     else:
         rights = listeners.of_wallet(row.member_id, event_type=row.type, at=row.created_at)
     for right in rights:
-        yield _new(right, row.type, row, subject=row.member_id, data=row.data)
+        yield _new(right, row.type, row, subject=row.member_id or row.subject, data=row.data)
 
 
 def _new(right: Right, event_type: str, row: Row[Any], *, subject: Any, data: Any) -> New:

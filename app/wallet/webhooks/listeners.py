@@ -26,12 +26,13 @@ _LISTENING = text("""
 """)
 # What the protector asks of a token: member, grant and client all living, and a scope that grant and client have.
 _GIVEN = text("""
-    SELECT given.id, given.member_id, given.client_id, given.scopes, client.scopes AS client_scopes
+    SELECT given.id, given.member_id, given.client_id, given.scopes, client.scopes AS client_scopes,
+           member.status = 'active' AS member_is_active
       FROM oauth_grant given
       JOIN oauth_client client ON client.id = given.client_id
       JOIN member ON member.id = given.member_id
      WHERE given.member_id = ANY(:members) AND given.client_id = ANY(:clients) AND given.revoked_at IS NULL
-       AND client.status = 'active' AND member.status = 'active'
+       AND client.status = 'active' AND member.status <> 'closed'
      ORDER BY given.id
 """)
 
@@ -54,6 +55,8 @@ class Given:
     id: UUID
     client_id: str
     scopes: frozenset[str]
+    member_is_active: bool
+    """While the account is stopped it shows nothing but that: what happens to the wallets, not what moves in them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,11 +98,18 @@ class Listeners:
         wanted = {"members": list(members), "clients": list(self._by_client)}
         for row in session().execute(_GIVEN, wanted):
             scopes = frozenset(row.scopes).intersection(row.client_scopes)
-            self._given[row.member_id].append(Given(id=row.id, client_id=row.client_id, scopes=scopes))
+            self._given[row.member_id].append(
+                Given(
+                    id=row.id,
+                    client_id=row.client_id,
+                    scopes=scopes,
+                    member_is_active=row.member_is_active,
+                )
+            )
 
     def of_transaction(self, row: Any, *, event_type: str) -> Iterator[Right]:
         """Who may hear of this transaction."""
-        given = self._given.get(row.member_id, []) if row.member_id else []
+        given = [grant for grant in self._given.get(row.member_id, ()) if grant.member_is_active]
         candidates = [*self._by_client.get(row.requester, []), *self._by_shop.get(row.shop_id, [])]
         for grant in given:
             candidates += self._by_client[grant.client_id]

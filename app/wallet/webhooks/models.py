@@ -75,11 +75,16 @@ class WebhookEvent(Base):
     """Something that happened and is no transaction, until the feed makes deliveries of it."""
 
     __tablename__ = "webhook_event"
+    __table_args__ = (
+        CheckConstraint("(member_id IS NULL) = (subject IS NOT NULL)", name="one_subject"),
+        CheckConstraint("member_id IS NOT NULL OR client_id IS NOT NULL", name="somebody_hears_it"),
+    )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     issuer_id: Mapped[UUID] = mapped_column(ForeignKey("issuer.id"))
     type: Mapped[str]
-    member_id: Mapped[UUID] = mapped_column(ForeignKey("member.id"), comment="its subject")
+    member_id: Mapped[UUID | None] = mapped_column(ForeignKey("member.id"), comment="its subject")
+    subject: Mapped[UUID | None] = mapped_column(comment="what it is about, where that is no member")
     client_id: Mapped[str | None] = mapped_column(comment="the only client it concerns; null: whoever reads balances")
     data: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())

@@ -52,6 +52,7 @@ def of_transaction(row: Any, *, tell_member: bool, tell_balance: bool) -> dict[s
         description=row.description,
         metadata=row.extra,
         reverses=row.reverses,
+        hold_id=row.hold_id,
         taken_at=row.taken_at,
     )
     return {"member_id": str(row.member_id) if tell_member and row.member_id else None, **shown}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -95,8 +96,9 @@ def app_of(
 
 
 def program_of(http: FlaskClient, world: World, *scopes: str, shops: list[UUID] | None = None) -> Caller:
-    """A service with these scopes for itself, at the world's shop."""
-    client_id = _register("service", scopes, shops=[world.shop_id] if shops is None else shops)
+    """A program with these scopes for itself, at the world's shop: an app if it charges members, else a service."""
+    profile = "web" if "payment" in scopes else "service"
+    client_id = _register(profile, scopes, shops=[world.shop_id] if shops is None else shops)
     return _caller(http, world, client_id, own_token(client_id, *scopes))
 
 
@@ -108,7 +110,13 @@ def till_of(http: FlaskClient, world: World, *scopes: str) -> Caller:
     return _caller(http, world, client_id, own_token(client_id, *scopes))
 
 
-def allow(client_id: str, world: World, *, max_per_payment_yen: int = 9_000) -> UUID:
+def allow(
+    client_id: str,
+    world: World,
+    *,
+    max_per_payment_yen: int = 9_000,
+    scopes: Sequence[str] = ("payment", "offline_access"),
+) -> UUID:
     """The world's member allows a client to take payments; returns the grant's id."""
     mandate = Mandate(
         max_per_payment_yen=max_per_payment_yen,
@@ -120,7 +128,7 @@ def allow(client_id: str, world: World, *, max_per_payment_yen: int = 9_000) -> 
         return grants_service.allow(
             member_id=world.member_id,
             client_id=client_id,
-            scopes=["payment"],
+            scopes=list(scopes),
             mandate=mandate,
             controls=GrantControls(),
         ).id
@@ -142,6 +150,7 @@ def _register(profile: str, scopes: tuple[str, ...], *, shops: list[UUID]) -> st
             name_en="Nightly",
             profile=profile,
             scopes=scopes,
+            redirect_uris=["https://plan.example/callback"] if profile == "web" else [],
             allowed_shops=shops,
         )
     return client_id

@@ -324,7 +324,7 @@ def test_a_members_token_takes_no_batch_and_a_clients_own_does_nothing_else(
 
 
 def test_a_service_without_shops_gets_no_payment(client: FlaskClient) -> None:
-    program = program_of(client, World(), "payment", "shop:read", shops=[])
+    program = program_of(client, World(), "payment", shops=[])
     token = client.post(
         "/oauth/token",
         data={"grant_type": "client_credentials", "scope": "payment", "client_id": program.client_id},
@@ -374,3 +374,14 @@ def test_a_plain_row_is_one_that_its_schema_takes_as_it_is(change: tuple[str, An
     if batch_rows.is_plain(row):
         loaded = BatchRow().load(row)
         assert [{**loaded, "member": str(loaded["member"])}] == list(batch_rows.check({"payments": [row]}))
+
+
+def test_a_member_who_did_not_allow_it_while_away_pays_nothing(client: FlaskClient) -> None:
+    world = World()
+    world.charge(world.meal, 1_000)
+    biller = Biller(program_of(client, world, "payment"), world)
+    with transaction() as session:
+        session.execute(
+            text("UPDATE oauth_grant SET scopes = ARRAY['payment'] WHERE id = :id"), {"id": biller.grant_id}
+        )
+    assert biller.statuses(biller.row()) == [(403, "mandate_exceeded")]

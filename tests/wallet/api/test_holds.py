@@ -207,6 +207,10 @@ def test_a_move_names_its_missing_field(client: FlaskClient, world: World, field
 
 def test_moves_are_for_who_was_allowed(client: FlaskClient, world: World) -> None:
     body = {"from": world.base, "to": world.meal, "amount_yen": 10}
-    for caller in (app_of(client, world, "payment", "balance"), program_of(client, world, "payment", "shop:refund")):
+    for caller in (
+        app_of(client, world, "payment", "balance"),
+        program_of(client, world, "payment"),
+        program_of(client, world, "shop:refund"),
+    ):
         assert refusal(caller.post("/v1/moves", body)) == (403, "insufficient_scope")
     assert taken(app_of(client, world, "move").post("/v1/moves", body))["balance_yen"] is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -13,11 +12,12 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import psutil
 import pytest
 from flask import Flask
 from sqlalchemy import text
 
-from app.db import database_url, session, transaction
+from app.db import database_url, dispose, session, transaction
 from app.embedded import EmbeddedPostgres
 from app.migrate import upgrade
 from app.settings import Settings
@@ -147,9 +147,13 @@ def test_postgresql_killed_in_the_middle_of_it(
         office, faculty, job = prepared(app)
         with workers(app.extensions["kumiai.settings"], 1, log=tmp_path / "worker.log"):
             live.eventually(done_lines(office, job, 200))
-            os.kill(postgres.pid, signal.SIGKILL)
+            killed = psutil.Process(postgres.pid)
+            killed.kill()
+            killed.wait(30)
             live.eventually(lambda: start_again(postgres))
             live.eventually(done_lines(office, job, LINES))
             live.eventually(lambda: office.job(job["id"])["finished_at"])
+        with app.app_context():
+            dispose()  # of the connections that were lost
         assert_every_line_once(app, office, faculty, job)
         ledger.close()
