@@ -10,6 +10,8 @@ from typing import Any
 
 IN_PATH = {
     "money": "meal",
+    "shop": "canteen",
+    "month": "2026-11",
     "transaction_id": "01936a7c-5b1e-7a10-8000-0000000000aa",
     "payment_id": "01936a7c-5b1e-7a10-8000-0000000000aa",
     "request_id": "order-2026-11-23-0001",
