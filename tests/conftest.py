@@ -45,6 +45,25 @@ for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+LONGEST = (
+    "tests/test_supervisor.py",
+    "tests/browser/",
+    "tests/wallet/test_ledger_machine.py",
+    "tests/docs_examples/",
+    "tests/oauth/test_migration.py",
+    "tests/reader/agent/",
+    "tests/wallet/bulk/",
+    "tests/stories/",
+    "tests/oauth/test_hostile_input.py",
+    "tests/contract/",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take longest begin first, so that no process works on one while the others have nothing left."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+
+
 class TestServer:
     """Where this session's databases are."""
 
