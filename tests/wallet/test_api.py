@@ -263,7 +263,9 @@ def test_a_bad_page_request_names_the_field(make: Any, query: str) -> None:
 def test_one_transaction_is_the_members_own_only(make: Any) -> None:
     mine, theirs = make("payment", "history"), make("history")
     paid = mine.pay().get_json()
-    assert mine.get(f"/v1/transactions/{paid['id']}").get_json() == paid
+    found = mine.get(f"/v1/transactions/{paid['id']}").get_json()
+    assert mine.http.get(found.pop("receipt_url")).status_code == 200, "the page of its proof"
+    assert found == paid
     assert _refusal(theirs.get(f"/v1/transactions/{paid['id']}")) == (404, "not_found")
     assert _refusal(mine.get("/v1/transactions/not-a-uuid")) == (404, "not_found")
 
