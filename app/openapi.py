@@ -13,7 +13,7 @@ from flask_smorest import Api
 from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.wrappers import Response
 
-from app import problem
+from app import openapi_examples, problem
 from app.oauth.protector import AnyOf, Bearer
 from app.oauth.scopes import SCOPES, Consent, own
 from app.wallet.errors import STATUS_OF
@@ -111,6 +111,7 @@ def _complete(app: Flask, document: dict[str, Any]) -> dict[str, Any]:
     document["components"].pop("responses", None)
     document["components"].pop("headers", None)
     document["components"]["securitySchemes"] = {"oauth2": _oauth2(app.config["KUMIAI_ISSUER_URL"], sorted(used))}
+    openapi_examples.add(document)
     return document
 
 

@@ -11,7 +11,7 @@ from webargs.flaskparser import abort
 from app.oauth.protector import Bearer, current_access
 from app.reader import service
 from app.reader.schemas import TapBody, TapHeaders
-from app.wallet import views
+from app.wallet import examples, views
 from app.wallet.schemas import TransactionView
 from app.web.arguments import Blueprint
 from app.web.locale import current_locale
@@ -23,7 +23,7 @@ blueprint = Blueprint("reader", __name__, url_prefix="/v1", description="Student
 @blueprint.post("/taps")
 @blueprint.arguments(TapHeaders, location="headers")
 @blueprint.arguments(TapBody)
-@blueprint.response(201, TransactionView)
+@blueprint.response(201, TransactionView, example=examples.TAP)
 @protected_by(Bearer("till"))
 def tap(headers: Mapping[str, Any], body: Mapping[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Take a payment by student card at this client's terminal

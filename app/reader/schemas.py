@@ -47,7 +47,8 @@ class TapBody(Schema):
 
     tap_id = request_id_field(
         description="The terminal's own name for this tap, made and stored before it is sent. Sent again with the "
-        "same body it moves nothing and answers the same."
+        "same body it moves nothing and answers the same.",
+        example="tap-2026-11-23-0001",
     )
     amount_yen = amount_yen_field()
     card = fields.Nested(CardBody, required=True)
@@ -69,6 +70,8 @@ class TapBody(Schema):
 
 class TapHeaders(Schema):
     idempotency_key = request_id_field(
-        required=False, description="May be left out; if sent, it is the tap_id once more."
+        required=False,
+        description="May be left out; if sent, it is the tap_id once more.",
+        example="tap-2026-11-23-0001",
     )
     idempotency_key.data_key = "Idempotency-Key"

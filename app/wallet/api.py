@@ -11,7 +11,7 @@ from flask import Response
 from app.member import service as members
 from app.oauth import cors
 from app.oauth.protector import Access, Bearer, current_access
-from app.wallet import history, holdings, offer, page_query, past, views
+from app.wallet import examples, history, holdings, offer, page_query, past, views
 from app.wallet.errors import LedgerRefusal
 from app.wallet.proof.links import receipt_url
 from app.wallet.schemas import (
@@ -82,7 +82,7 @@ def wallet(query: Mapping[str, Any], money: str) -> Response:
 
 
 @blueprint.get("/monies")
-@blueprint.response(200, MoniesView())
+@blueprint.response(200, MoniesView(), example=examples.MONIES)
 @protected_by(Bearer())
 def monies() -> Response:
     """The co-op's monies and their rules: expiry, limits, points, what may be moved into what"""

@@ -10,7 +10,7 @@ from flask import Response, request
 from app import problem
 from app.oauth import cors
 from app.oauth.protector import Bearer, current_access
-from app.wallet import batch_payments, batch_rows, views
+from app.wallet import batch_payments, batch_rows, examples, views
 from app.wallet.payments import metadata
 from app.wallet.postings import Accepted, Outcome
 from app.wallet.schemas_payments import BatchBody, BatchView
@@ -27,8 +27,13 @@ blueprint.after_request(cors.allow_registered)
 
 
 @blueprint.post("/payments/batch")
-@blueprint.doc(requestBody={"required": True, "content": {"application/json": {"schema": BatchBody}}})
-@blueprint.response(200, BatchView())
+@blueprint.doc(
+    requestBody={
+        "required": True,
+        "content": {"application/json": {"schema": BatchBody, "example": examples.BATCH_BODY}},
+    }
+)
+@blueprint.response(200, BatchView(), example=examples.BATCH)
 @protected_by(Bearer("payment", for_itself=True))
 def batch() -> Response:
     """Take up to 500 payments from members who allowed this client to

@@ -11,7 +11,7 @@ from webargs.flaskparser import abort
 
 from app.oauth import cors
 from app.oauth.protector import Bearer, current_access
-from app.wallet import answers, holds, payments
+from app.wallet import answers, examples, holds, payments
 from app.wallet.api_payments import DRY_RUN, SIGN_IN_AGAIN
 from app.wallet.holds import AskedOfHold
 from app.wallet.schemas import IdempotencyHeader, TransactionView
@@ -32,8 +32,8 @@ blueprint.after_request(cors.allow_registered)
 
 @blueprint.post("/holds")
 @blueprint.arguments(IdempotencyHeader(), location="headers")
-@blueprint.arguments(HoldBody())
-@blueprint.response(201, TransactionView())
+@blueprint.arguments(HoldBody(), example=examples.HOLD_BODY)
+@blueprint.response(201, TransactionView(), example=examples.HOLD)
 @blueprint.alt_response(401, **SIGN_IN_AGAIN)
 @protected_by(Bearer("payment"))
 def hold(headers: Mapping[str, Any], body: Mapping[str, Any]) -> Response:
@@ -50,7 +50,7 @@ def hold(headers: Mapping[str, Any], body: Mapping[str, Any]) -> Response:
 
 
 @blueprint.get("/holds/<uuid:hold_id>")
-@blueprint.response(200, HoldView())
+@blueprint.response(200, HoldView(), example=examples.HOLD_VIEW)
 @protected_by(Bearer("payment"))
 def shown(hold_id: UUID) -> Response:
     """A hold of this client, as it is now"""
@@ -60,8 +60,8 @@ def shown(hold_id: UUID) -> Response:
 
 @blueprint.post("/holds/<uuid:hold_id>/capture")
 @blueprint.arguments(IdempotencyHeader(), location="headers")
-@blueprint.arguments(CaptureBody())
-@blueprint.response(201, TransactionView())
+@blueprint.arguments(CaptureBody(), example=examples.CAPTURE_BODY)
+@blueprint.response(201, TransactionView(), example=examples.CAPTURE)
 @protected_by(Bearer("payment"))
 def capture(headers: Mapping[str, Any], body: Mapping[str, Any], hold_id: UUID) -> Response:
     """Take a hold's value, all of it or part, once
@@ -75,7 +75,7 @@ def capture(headers: Mapping[str, Any], body: Mapping[str, Any], hold_id: UUID) 
 @blueprint.post("/holds/<uuid:hold_id>/release")
 @blueprint.arguments(IdempotencyHeader(), location="headers")
 @blueprint.arguments(ReleaseBody())
-@blueprint.response(201, TransactionView())
+@blueprint.response(201, TransactionView(), example=examples.RELEASE)
 @protected_by(Bearer("payment"))
 def release(headers: Mapping[str, Any], body: Mapping[str, Any], hold_id: UUID) -> Response:
     """End a hold without a payment: its value is free again"""
@@ -85,9 +85,9 @@ def release(headers: Mapping[str, Any], body: Mapping[str, Any], hold_id: UUID) 
 
 @blueprint.post("/moves")
 @blueprint.arguments(KeyUnlessDryHeader(), location="headers")
-@blueprint.arguments(MoveBody())
-@blueprint.response(201, TransactionView())
-@blueprint.alt_response(200, **DRY_RUN)
+@blueprint.arguments(MoveBody(), example=examples.MOVE_BODY)
+@blueprint.response(201, TransactionView(), example=examples.MOVE)
+@blueprint.alt_response(200, **DRY_RUN, example=examples.MOVE_DRY_RUN)
 @protected_by(Bearer("move"))
 def move(headers: Mapping[str, Any], body: Mapping[str, Any]) -> Response:
     """Make value of one of the member's monies value of another (マネー移動)

@@ -10,7 +10,7 @@ from flask import Response, request
 
 from app.oauth import cors
 from app.oauth.protector import AnyOf, Bearer, current_access
-from app.wallet import answers, payments, refunds
+from app.wallet import answers, examples, payments, refunds
 from app.wallet.schemas import TransactionView
 from app.wallet.schemas_payments import DryRunView, KeyUnlessDryHeader, PaymentBody, PaymentView, RefundBody
 from app.web.arguments import Blueprint
@@ -36,7 +36,7 @@ blueprint.after_request(cors.allow_registered)
 @blueprint.arguments(KeyUnlessDryHeader(), location="headers")
 @blueprint.arguments(PaymentBody())
 @blueprint.response(201, TransactionView())
-@blueprint.alt_response(200, **DRY_RUN)
+@blueprint.alt_response(200, **DRY_RUN, example=examples.DRY_RUN)
 @blueprint.alt_response(401, **SIGN_IN_AGAIN)
 @protected_by(Bearer("payment"))
 def pay(headers: Mapping[str, Any], body: Mapping[str, Any]) -> Response:
@@ -53,7 +53,7 @@ def pay(headers: Mapping[str, Any], body: Mapping[str, Any]) -> Response:
 
 
 @blueprint.get("/payments/<uuid:payment_id>")
-@blueprint.response(200, PaymentView())
+@blueprint.response(200, PaymentView(), example=examples.PAYMENT_WITH_REFUND)
 @protected_by(
     AnyOf(
         Bearer("payment"),
@@ -82,8 +82,8 @@ def payment(payment_id: UUID) -> Response:
 @blueprint.post("/payments/<uuid:payment_id>/refunds")
 @blueprint.arguments(KeyUnlessDryHeader(), location="headers")
 @blueprint.arguments(RefundBody())
-@blueprint.response(201, TransactionView())
-@blueprint.alt_response(200, **DRY_RUN)
+@blueprint.response(201, TransactionView(), example=examples.REFUND)
+@blueprint.alt_response(200, **DRY_RUN, example=examples.REFUND_DRY_RUN)
 @protected_by(
     AnyOf(Bearer("payment"), Bearer("payment", for_itself=True), Bearer("shop:refund"), Bearer("till:refund"))
 )

@@ -30,12 +30,14 @@ def amount_yen_field() -> fields.Integer:
     )
 
 
-def request_id_field(*, description: str, required: bool = True) -> fields.String:
+def request_id_field(
+    *, description: str, required: bool = True, example: str = "order-2026-11-23-0001"
+) -> fields.String:
     """The caller's own name of a request."""
     return fields.String(
         required=required,
         validate=validate.Regexp(REQUEST_ID_FORM, error="Use 1 to 128 letters, digits or _ . : -"),
-        metadata={"description": description, "example": "order-2026-11-23-0001"},
+        metadata={"description": description, "example": example},
     )
 
 
@@ -93,7 +95,11 @@ class TransactionView(Schema):
         required=True,
         metadata={
             "description": "What it did to each wallet it touched: points spent and earned, monies that the payment "
-            "fell through to, both sides of a move."
+            "fell through to, both sides of a move.",
+            "example": [
+                {},
+                {"money": {"code": "points", "name": "ポイント"}, "signed_amount_yen": 4, "balance_yen": 4},
+            ],
         },
     )
     points_granted_yen = fields.Integer(
@@ -158,11 +164,14 @@ class MeView(Schema):
     """Whom this token acts for, and what it may do."""
 
     client_id = fields.String(required=True, metadata={"example": "demo_app"})
-    scopes = fields.List(fields.String(), required=True, metadata={"example": ["balance", "payment"]})
+    scopes = fields.List(fields.String(), required=True, metadata={"example": ["balance", "history", "payment", "profile"]})
     id = fields.String(
         required=True,
         allow_none=True,
-        metadata={"description": "The member's `sub`; null for a client acting for itself.", "example": None},
+        metadata={
+            "description": "The member's `sub`; null for a client acting for itself.",
+            "example": "01936a7c-5b1e-7a10-8000-000000000010",
+        },
     )
     name = fields.String(
         required=True,
@@ -189,9 +198,14 @@ class RequestOutcomeView(Schema):
     """What became of a request whose reply was lost."""
 
     request_id = fields.String(required=True, metadata={"example": "order-2026-11-23-0001"})
-    outcome = fields.String(required=True, validate=validate.OneOf(["accepted", "refused"]))
+    outcome = fields.String(
+        required=True, validate=validate.OneOf(["accepted", "refused"]), metadata={"example": "accepted"}
+    )
     transaction = fields.Nested(TransactionView, required=True, allow_none=True)
-    refusal = fields.Nested(RefusalView, required=True, allow_none=True)
+    refusal = fields.Nested(RefusalView, required=True, allow_none=True, metadata={"example": None})
+
+
+_DOC_URL = "https://pay.coop.example/docs/errors/insufficient_balance"
 
 
 class ProblemView(Schema):
@@ -203,11 +217,21 @@ class ProblemView(Schema):
     class Meta:
         unknown = INCLUDE
 
-    type = fields.String(required=True, metadata={"format": "uri", "description": "The page about this error."})
+    type = fields.String(
+        required=True, metadata={"format": "uri", "description": "The page about this error.", "example": _DOC_URL}
+    )
     title = fields.String(required=True, metadata={"description": "What happened.", "example": "残高が足りません"})
     status = fields.Integer(required=True, metadata={"example": 422})
-    detail = fields.String(required=True, metadata={"description": "What to do."})
+    detail = fields.String(
+        required=True,
+        metadata={
+            "description": "What to do.",
+            "example": "チャージするか、金額を変えて、新しい Idempotency-Key でもう一度お試しください。",
+        },
+    )
     code = fields.String(required=True, metadata={"description": "Stable.", "example": "insufficient_balance"})
-    request_id = fields.String(required=True, metadata={"description": "Tell us this when you ask."})
-    doc_url = fields.String(required=True, metadata={"format": "uri"})
+    request_id = fields.String(
+        required=True, metadata={"description": "Tell us this when you ask.", "example": "5f0c1f6c2b7d4e0e"}
+    )
+    doc_url = fields.String(required=True, metadata={"format": "uri", "example": _DOC_URL})
     errors = fields.Dict(metadata={"description": "For invalid fields: what is wrong, by field name."})

@@ -94,7 +94,7 @@ class HistoryView(Schema):
         metadata={
             "format": "date-time",
             "description": "Up to where this page has looked, going back; null: at all there is to look at.",
-            "example": "2026-11-01T03:34:56.123456+00:00",
+            "example": None,
         },
     )
 
@@ -127,7 +127,7 @@ class PastWalletsView(_AsOfView):
     """The wallets as they were."""
 
     wallets = fields.List(fields.Nested(BalanceView), required=True)
-    total_yen = fields.Integer(required=True, metadata={"description": "Over all monies.", "example": 5000})
+    total_yen = fields.Integer(required=True, metadata={"description": "Over all monies.", "example": 2000})
 
 
 class TakingsView(Schema):
@@ -143,7 +143,7 @@ class ShopBalanceView(_AsOfView):
 
     shop = fields.Nested(ShopView, required=True)
     takings = fields.List(fields.Nested(TakingsView), required=True)
-    total_yen = fields.Integer(required=True, metadata={"description": "Over all monies.", "example": 61_200})
+    total_yen = fields.Integer(required=True, metadata={"description": "Over all monies.", "example": 45_000})
 
 
 class ShopPartView(Schema):

@@ -24,7 +24,7 @@ def _text_or_null(description: str, **metadata: Any) -> fields.String:
 
 
 class LotView(Schema):
-    amount_yen = _yen("What of the balance this is.", example=1_500)
+    amount_yen = _yen("What of the balance this is.", example=1_200)
     expires_on = _text_or_null(
         "Its last day, in the issuer's time zone; null: it does not expire.", format="date", example="2027-03-31"
     )
@@ -35,7 +35,7 @@ class LimitsView(Schema):
 
     max_per_payment_yen = _yen_or_null("Limit of one payment", example=3_000)
     max_per_day_yen = _yen_or_null("Limit of one day", example=10_000)
-    used_today_yen = _yen("What today's payments and holds use of it.", example=450)
+    used_today_yen = _yen("What today's payments and holds use of it.", example=850)
     max_per_month_yen = _yen_or_null("Limit of one month", example=50_000)
     used_this_month_yen = _yen("What this month's payments and holds use of it.", example=8_200)
 
@@ -49,23 +49,29 @@ class WalletView(Schema):
         validate=validate.OneOf(["active", "suspended", "closed"]),
         metadata={"example": "active"},
     )
-    balance_yen = _yen("All that is there, what is held included; what has expired is not.", example=2_000)
-    available_yen = _yen("What of the balance can be spent now.", example=1_600)
+    balance_yen = _yen("All that is there, what is held included; what has expired is not.", example=1_550)
+    available_yen = _yen("What of the balance can be spent now.", example=1_150)
     held_yen = _yen("What of the balance is set aside by holds.", example=400)
     reserved_yen = _yen("Room kept for charges that are on their way.", example=0)
     lots = fields.List(
         fields.Nested(LotView),
         required=True,
-        metadata={"description": "What of the balance expires when, nearest first. They add up to it."},
+        metadata={
+            "description": "What of the balance expires when, nearest first. They add up to it.",
+            "example": [
+                {"amount_yen": 1_200, "expires_on": "2027-03-31"},
+                {"amount_yen": 350, "expires_on": "2028-03-31"},
+            ],
+        },
     )
     ceiling_yen = _yen_or_null("The most this wallet may hold", example=20_000)
-    room_yen = _yen_or_null("How much can still be charged under that ceiling", example=18_000)
+    room_yen = _yen_or_null("How much can still be charged under that ceiling", example=18_450)
     limits = fields.Nested(LimitsView, required=True)
 
 
 class WalletsView(Schema):
     wallets = fields.List(fields.Nested(WalletView), required=True)
-    total_yen = _yen("The balances of all monies.", example=5_000)
+    total_yen = _yen("The balances of all monies.", example=1_550)
 
 
 class ExpiryView(Schema):
@@ -92,7 +98,9 @@ class ExpiryView(Schema):
 class PointsView(Schema):
     """The points that paying with a money earns."""
 
-    money = fields.Nested(MoneyView, required=True)
+    money = fields.Nested(
+        MoneyView, required=True, metadata={"example": {"code": "points", "name": "ポイント"}}
+    )
     rate_bp = fields.Integer(
         required=True,
         metadata={"description": "In hundredths of a percent; a shop may give another rate.", "example": 100},
@@ -105,7 +113,9 @@ class PointsView(Schema):
 class MoveRuleView(Schema):
     """A money that value may be moved into, in which amounts."""
 
-    money = fields.Nested(MoneyView, required=True)
+    money = fields.Nested(
+        MoneyView, required=True, metadata={"example": {"code": "base", "name": "ベースマネー"}}
+    )
     min_yen = _yen("The least.", example=100)
     max_yen = _yen("The most at once.", example=10_000)
     step_yen = _yen("A multiple of this.", example=100)

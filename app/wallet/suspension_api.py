@@ -20,7 +20,7 @@ class StoppedView(Schema):
     """An account that is stopped."""
 
     member_id = fields.String(
-        required=True, metadata={"format": "uuid", "example": "01936a7c-5b1e-7a10-8000-000000000002"}
+        required=True, metadata={"format": "uuid", "example": "01936a7c-5b1e-7a10-8000-000000000010"}
     )
     status = fields.String(required=True, metadata={"description": "Always `suspended`.", "example": "suspended"})
     suspended_at = fields.String(
@@ -28,7 +28,7 @@ class StoppedView(Schema):
         metadata={
             "format": "date-time",
             "description": "No payment has an instant after this one.",
-            "example": "2026-11-23T12:34:56.789012+00:00",
+            "example": "2026-11-23T03:34:56.789012+00:00",
         },
     )
     monies = fields.List(

@@ -14,7 +14,7 @@ from app.issuer import mypage_url
 from app.limits import knock
 from app.oauth.protector import Bearer, current_access
 from app.reader.service import Till, till_of
-from app.wallet import directory, ledger, views
+from app.wallet import directory, examples, ledger, views
 from app.wallet.codes import service
 from app.wallet.codes.api import status_view
 from app.wallet.codes.schemas import CodeChargeBody, CodePaymentBody, CodeStatusView, ShopCodeBody, ShopCodeMade
@@ -70,7 +70,7 @@ def status(code_id: UUID) -> dict[str, Any]:
 
 
 @blueprint.delete("/shop-codes/<uuid:code_id>")
-@blueprint.response(200, CodeStatusView())
+@blueprint.response(200, CodeStatusView(), example=examples.CANCELLED_CODE)
 @protected_by(Bearer("till"))
 def cancel(code_id: UUID) -> dict[str, Any]:
     """Cancel a code of this terminal
@@ -86,7 +86,7 @@ def cancel(code_id: UUID) -> dict[str, Any]:
 @blueprint.post("/code-payments")
 @blueprint.arguments(IdempotencyHeader(), location="headers")
 @blueprint.arguments(CodePaymentBody())
-@blueprint.response(201, TransactionView())
+@blueprint.response(201, TransactionView(), example=examples.BY_CODE)
 @protected_by(Bearer("till"))
 def pay(headers: Mapping[str, Any], body: Mapping[str, Any]) -> Response:
     """Take a payment by the one-time code that a member shows
@@ -117,8 +117,8 @@ def pay(headers: Mapping[str, Any], body: Mapping[str, Any]) -> Response:
 
 @blueprint.post("/code-charges")
 @blueprint.arguments(IdempotencyHeader(), location="headers")
-@blueprint.arguments(CodeChargeBody())
-@blueprint.response(201, TransactionView())
+@blueprint.arguments(CodeChargeBody(), example=examples.CHARGE_BODY)
+@blueprint.response(201, TransactionView(), example=examples.CHARGE)
 @protected_by(Bearer("till:charge"))
 def charge(headers: Mapping[str, Any], body: Mapping[str, Any]) -> Response:
     """Charge the wallet of the member who shows a one-time code, against cash paid at the till"""

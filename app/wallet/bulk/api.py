@@ -12,9 +12,10 @@ from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from app.db import transaction
 from app.oauth.protector import Bearer, current_access
+from app.wallet import examples
 from app.wallet.bulk import results, service
 from app.wallet.bulk.models import BulkJob
-from app.wallet.bulk.schemas import JobView, ProblemsQuery, ProblemsView, ResultsQuery, StartBody, UploadQuery
+from app.wallet.bulk.schemas import CSV, JobView, ProblemsQuery, ProblemsView, ResultsQuery, StartBody, UploadQuery
 from app.wallet.bulk.sentences import reason
 from app.wallet.bulk.text_file import MAX_FILE_BYTES
 from app.wallet.bulk.upload import FileTooLarge, received, upload
@@ -30,13 +31,12 @@ blueprint = Blueprint(
 )
 
 FORMATS = {"text/csv": "csv", "application/x-ndjson": "jsonl", "application/jsonl": "jsonl"}
-_CSV = "member,money,amount_yen,kind,description\r\nhanako@example.ac.jp,points,500,grant,新入生歓迎ポイント\r\n"
 _JSON_LINES = '{"member":"hanako@example.ac.jp","money":"points","amount_yen":500,"kind":"grant"}\n'
 _FILE = {
     "requestBody": {
         "required": True,
         "content": {
-            "text/csv": {"schema": {"type": "string"}, "example": _CSV},
+            "text/csv": {"schema": {"type": "string"}, "example": CSV},
             "application/x-ndjson": {"schema": {"type": "string"}, "example": _JSON_LINES},
         },
     }
@@ -47,7 +47,7 @@ _RESULTS = {"text/csv": {"schema": {"type": "string"}}, "application/x-ndjson": 
 @blueprint.post("")
 @blueprint.arguments(IdempotencyHeader(), location="headers")
 @blueprint.arguments(UploadQuery(), location="query")
-@blueprint.response(201, JobView())
+@blueprint.response(201, JobView(), example=examples.EXAMINING)
 @blueprint.doc(**_FILE)
 @protected_by(Bearer("bulk"))
 def create(headers: Mapping[str, Any], query: Mapping[str, Any]) -> Response:
@@ -106,7 +106,7 @@ def problems(query: Mapping[str, Any], job_id: UUID) -> Response:
 
 @blueprint.post("/<uuid:job_id>/start")
 @blueprint.arguments(StartBody())
-@blueprint.response(200, JobView())
+@blueprint.response(200, JobView(), example=examples.RUNNING)
 @protected_by(Bearer("bulk"))
 def start(body: Mapping[str, Any], job_id: UUID) -> Response:
     """Let an examined job run, or a stopped one go on
@@ -120,7 +120,7 @@ def start(body: Mapping[str, Any], job_id: UUID) -> Response:
 
 
 @blueprint.post("/<uuid:job_id>/stop")
-@blueprint.response(200, JobView())
+@blueprint.response(200, JobView(), example=examples.STOPPED)
 @protected_by(Bearer("bulk"))
 def stop(job_id: UUID) -> Response:
     """Stop a running job after the lines in hand

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from marshmallow import INCLUDE, Schema, fields, validate
 
 from app.money import MAX_AMOUNT_YEN
@@ -9,7 +11,15 @@ from app.wallet.bulk.models import KINDS, STATES
 from app.wallet.bulk.reading import MAX_ROWS
 from app.wallet.schemas import MAX_PAGE, storable_text
 
-_INSTANT = "2026-11-25T03:34:56.123456+00:00"
+CSV = """\
+member,money,amount_yen,kind,description\r
+hanako@example.ac.jp,points,500,grant,新入生歓迎ポイント\r
+taro@example.ac.jp,points,500,grant,新入生歓迎ポイント\r
+alice@example.ac.jp,points,五百,grant,新入生歓迎ポイント\r
+"""
+"""The file of the examples: two good lines and a bad one."""
+_SHA256 = hashlib.sha256(CSV.encode()).hexdigest()
+_INSTANT = "2026-11-23T03:34:56.123456+00:00"
 
 
 def _instant(example: str | None = None) -> fields.String:
@@ -42,8 +52,8 @@ class FileProblemView(Schema):
 class SumView(Schema):
     money = fields.String(required=True, metadata={"example": "points"})
     kind = fields.String(required=True, validate=validate.OneOf(KINDS), metadata={"example": "grant"})
-    lines = _count("Good lines.", 1200)
-    sum_yen = _count("What they add up to.", 600_000)
+    lines = _count("Good lines.", 2)
+    sum_yen = _count("What they add up to.", 1_000)
 
 
 class JobView(Schema):
@@ -52,26 +62,26 @@ class JobView(Schema):
     id = fields.String(required=True, metadata={"format": "uuid", "example": "01936a7c-5b1e-7a10-8000-0000000000bb"})
     state = fields.String(required=True, validate=validate.OneOf(STATES), metadata={"example": "examined"})
     file_name = fields.String(required=True, metadata={"example": "grants-2026.csv"})
-    file_sha256 = fields.String(required=True, metadata={"example": "ab" * 32})
-    size_bytes = _count("Of the file.", 88_000)
+    file_sha256 = fields.String(required=True, metadata={"example": _SHA256})
+    size_bytes = _count("Of the file.", len(CSV.encode()))
     format = fields.String(required=True, validate=validate.OneOf(["csv", "jsonl"]), metadata={"example": "csv"})
     encoding = fields.String(
         required=True,
         allow_none=True,
         validate=validate.OneOf(["utf-8", "shift_jis"]),
-        metadata={"description": "As it was recognised.", "example": "shift_jis"},
+        metadata={"description": "As it was recognised.", "example": "utf-8"},
     )
     same_file_started_at = _instant()
-    problem = fields.Nested(FileProblemView, required=True, allow_none=True)
-    lines = _count(f"Lines that say something, at most {MAX_ROWS}.", 1203)
-    bad_lines = _count("See `/problems`. Until it is examined: those that could not be read.", 3)
-    good_lines = _count("Those that may run.", 1200)
+    problem = fields.Nested(FileProblemView, required=True, allow_none=True, metadata={"example": None})
+    lines = _count(f"Lines that say something, at most {MAX_ROWS}.", 3)
+    bad_lines = _count("See `/problems`. Until it is examined: those that could not be read.", 1)
+    good_lines = _count("Those that may run.", 2)
     done_lines = _count("Those that have been posted.", 0)
     accepted_lines = _count("Of them, those whose value moved.", 0)
     refused_lines = _count("Of them, those the ledger refused. See `/results`.", 0)
-    sum_yen = _count("Of all good lines, taken back or granted alike.", 600_000)
+    sum_yen = _count("Of all good lines, taken back or granted alike.", 1_000)
     moved_yen = _count("What has moved.", 0)
-    left_sum_yen = _count("What is going to move: say it back to start.", 600_000)
+    left_sum_yen = _count("What is going to move: say it back to start.", 1_000)
     sums = fields.List(fields.Nested(SumView), required=True)
     rest_s = fields.Integer(
         required=True,
@@ -79,7 +89,7 @@ class JobView(Schema):
         metadata={"description": "Estimated seconds until it is done.", "example": None},
     )
     created_at = _instant(_INSTANT)
-    examined_at = _instant(_INSTANT)
+    examined_at = _instant("2026-11-23T03:34:57.234567+00:00")
     started_at = _instant()
     finished_at = _instant()
 
@@ -91,7 +101,7 @@ class StartBody(Schema):
         validate=validate.Range(min=0, max=MAX_ROWS * MAX_AMOUNT_YEN),
         metadata={
             "description": "`left_sum_yen` as you expect it. Where it differs nothing starts.",
-            "example": 600_000,
+            "example": 1_000,
         },
     )
     skip_bad_lines = fields.Boolean(
@@ -129,14 +139,14 @@ class ProblemsQuery(Schema):
 class LineProblemView(Schema):
     """What is wrong with one line."""
 
-    line = _count("As an editor counts.", 17)
+    line = _count("As an editor counts.", 4)
     field = fields.String(
         required=True,
         allow_none=True,
         metadata={"description": "The column; null: the line as a whole.", "example": "amount_yen"},
     )
     code = fields.String(required=True, metadata={"description": "Stable.", "example": "amount_form"})
-    reason = fields.String(required=True, metadata={"example": "金額は1以上の整数で書いてください"})
+    reason = fields.String(required=True, metadata={"example": "金額は整数（円）で書いてください"})
 
 
 class ProblemsView(Schema):

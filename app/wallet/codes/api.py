@@ -14,7 +14,7 @@ from app.limits import knock
 from app.oauth import cors
 from app.oauth.errors import InsufficientScope
 from app.oauth.protector import Access, Bearer, current_access
-from app.wallet import answers, directory, ledger, payments, views
+from app.wallet import answers, directory, examples, ledger, payments, views
 from app.wallet.api_payments import SIGN_IN_AGAIN
 from app.wallet.codes import service
 from app.wallet.codes.schemas import (
@@ -75,7 +75,7 @@ def show(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @blueprint.get("/codes/<uuid:code_id>")
-@blueprint.response(200, CodeStatusView())
+@blueprint.response(200, CodeStatusView(), example=examples.MEMBERS_CODE)
 @protected_by(Bearer())
 def status(code_id: UUID) -> dict[str, Any]:
     """What became of a code that this client asked for"""
@@ -83,7 +83,7 @@ def status(code_id: UUID) -> dict[str, Any]:
 
 
 @blueprint.delete("/codes/<uuid:code_id>")
-@blueprint.response(200, CodeStatusView())
+@blueprint.response(200, CodeStatusView(), example=examples.MEMBERS_CODE | examples.CANCELLED_CODE)
 @protected_by(Bearer())
 def cancel(code_id: UUID) -> dict[str, Any]:
     """Cancel a code that this client asked for
@@ -118,7 +118,7 @@ def scanned(query: Mapping[str, Any]) -> dict[str, Any]:
 @blueprint.post("/payments/by-code")
 @blueprint.arguments(IdempotencyHeader(), location="headers")
 @blueprint.arguments(PayByCodeBody())
-@blueprint.response(201, TransactionView())
+@blueprint.response(201, TransactionView(), example=examples.BY_CODE)
 @blueprint.alt_response(401, **SIGN_IN_AGAIN)
 @protected_by(Bearer("payment"))
 def pay(headers: Mapping[str, Any], body: Mapping[str, Any]) -> Response:

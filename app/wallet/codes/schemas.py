@@ -7,15 +7,16 @@ from marshmallow import Schema, fields, validate
 from app.wallet.schemas import RefusalView, amount_yen_field, storable_text
 
 _ID = {"format": "uuid", "example": "01936a7c-5b1e-7a10-8000-0000000000c0"}
-DIGITS = "2104593820174659302818"
+SHOPS_DIGITS = "2104593820174659302810"
+MEMBERS_DIGITS = "2007381946255038172649"
 
 
-def code_field() -> fields.String:
+def code_field(example: str) -> fields.String:
     """A code as it was scanned or typed."""
     return fields.String(
         required=True,
         validate=[validate.Length(1, 64), storable_text],
-        metadata={"description": "The code's 22 digits. Spaces and hyphens do not matter.", "example": DIGITS},
+        metadata={"description": "The code's 22 digits. Spaces and hyphens do not matter.", "example": example},
     )
 
 
@@ -48,7 +49,9 @@ class MemberCodeBody(Schema):
 
 class MemberCodeView(Schema):
     id = fields.String(required=True, metadata=_ID)
-    code = fields.String(required=True, metadata={"description": "Show it as a QR or bar code.", "example": DIGITS})
+    code = fields.String(
+        required=True, metadata={"description": "Show it as a QR or bar code.", "example": MEMBERS_DIGITS}
+    )
     expires_at = fields.String(
         required=True, metadata={"format": "date-time", "example": "2026-11-23T03:35:56.123456+00:00"}
     )
@@ -73,13 +76,13 @@ class ShopCodeBody(Schema):
 
 class ShopCodeMade(Schema):
     id = fields.String(required=True, metadata=_ID)
-    code = fields.String(required=True, metadata={"example": DIGITS})
+    code = fields.String(required=True, metadata={"example": SHOPS_DIGITS})
     url = fields.String(
         required=True,
         metadata={
             "format": "uri",
             "description": "What the QR code says: the member page opens it, an app takes the digits from it.",
-            "example": f"https://mypage.coop.example/pay?code={DIGITS}",
+            "example": f"https://mypage.coop.example/pay?code={SHOPS_DIGITS}",
         },
     )
     expires_at = fields.String(
@@ -110,11 +113,15 @@ class CodeStatusView(Schema):
         allow_none=True,
         metadata={"description": "Why the last scan did not pay; the code may be scanned again."},
     )
-    last_refused_at = fields.String(required=True, allow_none=True, metadata={"format": "date-time", "example": None})
+    last_refused_at = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"format": "date-time", "example": "2026-11-23T03:35:10.123456+00:00"},
+    )
 
 
 class ScannedQuery(Schema):
-    code = code_field()
+    code = code_field(SHOPS_DIGITS)
 
 
 class ScannedView(Schema):
@@ -140,7 +147,7 @@ class ScannedView(Schema):
 class PayByCodeBody(Schema):
     """A payment of what a shop's code asks for."""
 
-    code = code_field()
+    code = code_field(SHOPS_DIGITS)
     money = money_field(description="The money to pay with, where the code leaves the choice.")
     strategy = fields.String(
         load_default="points_first",
@@ -152,7 +159,7 @@ class PayByCodeBody(Schema):
 class CodePaymentBody(Schema):
     """A payment by the code that a member shows."""
 
-    code = code_field()
+    code = code_field(MEMBERS_DIGITS)
     amount_yen = amount_yen_field()
     money = money_field(description="A money's code; left out, the one the member chose, or the terminal's own.")
     description = description_field()
@@ -161,6 +168,6 @@ class CodePaymentBody(Schema):
 class CodeChargeBody(Schema):
     """Cash paid in at the till, for the member who shows a code."""
 
-    code = code_field()
+    code = code_field(MEMBERS_DIGITS)
     amount_yen = amount_yen_field()
     money = money_field(description="A money's code; left out, the one the member chose, or the terminal's own.")

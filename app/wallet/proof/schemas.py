@@ -7,6 +7,10 @@ from typing import Any
 from marshmallow import Schema, fields
 
 _ID = "01936a7c-5b1e-7a10-8000-0000000000aa"
+_ISSUER = "01936a7c-5b1e-7a10-8000-000000000100"
+_SHOP = "01936a7c-5b1e-7a10-8000-000000000001"
+_MEMBER = "01936a7c-5b1e-7a10-8000-000000000010"
+_GRANT = "01936a7c-5b1e-7a10-8000-000000000020"
 _HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
 
@@ -24,11 +28,11 @@ class ShownReceipt(Schema):
 
     position = fields.Integer(required=True, metadata={"description": "Its place in the books.", "example": 1234})
     id = fields.String(required=True, metadata={"format": "uuid", "example": _ID})
-    issuer_id = fields.String(required=True, metadata={"format": "uuid", "example": _ID})
+    issuer_id = fields.String(required=True, metadata={"format": "uuid", "example": _ISSUER})
     kind = fields.String(required=True, metadata={"example": "payment"})
     money = fields.String(required=True, metadata={"description": "A money's code.", "example": "meal"})
     amount_yen = fields.Integer(required=True, metadata={"example": 450})
-    shop_id = fields.String(required=True, allow_none=True, metadata={"format": "uuid", "example": _ID})
+    shop_id = fields.String(required=True, allow_none=True, metadata={"format": "uuid", "example": _SHOP})
     shop = fields.String(
         required=True, allow_none=True, metadata={"description": "A shop's code.", "example": "canteen"}
     )
@@ -42,10 +46,10 @@ class ShownReceipt(Schema):
 class ShownDetails(Schema):
     """Who asked for it, for whom, and what was said about it."""
 
-    member_id = fields.String(required=True, allow_none=True, metadata={"format": "uuid", "example": _ID})
+    member_id = fields.String(required=True, allow_none=True, metadata={"format": "uuid", "example": _MEMBER})
     requester = fields.String(required=True, metadata={"description": "A client_id.", "example": "demo_app"})
     request_id = fields.String(required=True, metadata={"example": "order-2026-11-23-0001"})
-    grant_id = fields.String(required=True, allow_none=True, metadata={"format": "uuid", "example": _ID})
+    grant_id = fields.String(required=True, allow_none=True, metadata={"format": "uuid", "example": _GRANT})
     terminal_id = fields.String(required=True, allow_none=True, metadata={"format": "uuid", "example": None})
     card_id = fields.String(required=True, allow_none=True, metadata={"format": "uuid", "example": None})
     description = fields.String(required=True, metadata={"example": "昼食 A定食"})
@@ -74,7 +78,7 @@ class SealedTransaction(Schema):
 
 
 class BlockHeader(Schema):
-    issuer_id = fields.String(required=True, metadata={"format": "uuid", "example": _ID})
+    issuer_id = fields.String(required=True, metadata={"format": "uuid", "example": _ISSUER})
     number = fields.Integer(required=True, metadata={"example": 12})
     day = fields.String(required=True, metadata={"format": "date", "example": "2026-11-23"})
     first_position = fields.Integer(required=True, metadata={"example": 1025})

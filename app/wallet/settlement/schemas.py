@@ -70,7 +70,11 @@ class SettlementView(Schema):
     transaction_id = fields.String(
         required=True,
         allow_none=True,
-        metadata={"format": "uuid", "description": "The ledger's transaction.", "example": None},
+        metadata={
+            "format": "uuid",
+            "description": "The ledger's transaction.",
+            "example": "01936a7c-5b1e-7a10-8000-0000000000cd",
+        },
     )
     transfer_on = _day("The day of the bank transfer, once there is a file for it.", None)
     created_at = fields.String(

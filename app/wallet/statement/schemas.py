@@ -22,7 +22,7 @@ class ExpiringView(Schema):
     expires_on = fields.String(
         required=True, metadata={"format": "date", "description": "Its last day.", "example": "2027-03-31"}
     )
-    amount_yen = _yen("What expires with it.", example=120)
+    amount_yen = _yen("What expires with it.", example=1_550)
 
 
 class StatementMoneyView(Schema):
@@ -70,8 +70,8 @@ class StatementLineView(Schema):
 class StatementTotalView(Schema):
     money = fields.Nested(MoneyView, required=True)
     kind = fields.String(required=True, metadata={"example": "payment"})
-    count = fields.Integer(required=True, metadata={"description": "How many.", "example": 12})
-    signed_amount_yen = _yen("What they did to the wallet in all.", example=-5_400)
+    count = fields.Integer(required=True, metadata={"description": "How many.", "example": 1})
+    signed_amount_yen = _yen("What they did to the wallet in all.", example=-450)
 
 
 class StatementView(Schema):

@@ -11,7 +11,7 @@ from flask import Response
 
 from app.db import transaction
 from app.oauth.protector import Bearer, current_access
-from app.wallet import page_query, search
+from app.wallet import examples, page_query, search
 from app.wallet.webhooks import log, service
 from app.wallet.webhooks.models import WebhookEndpoint
 from app.wallet.webhooks.schemas import (
@@ -95,7 +95,7 @@ def remove(endpoint_id: UUID) -> Response:
 
 @blueprint.post("/<uuid:endpoint_id>/rotate-secret")
 @blueprint.arguments(RotateBody())
-@blueprint.response(200, EndpointWithSecretView())
+@blueprint.response(200, EndpointWithSecretView(), example=examples.ROTATED)
 @protected_by(Bearer("webhook"))
 def rotate_secret(body: Mapping[str, Any], endpoint_id: UUID) -> dict[str, Any]:
     """A new signing secret
@@ -145,7 +145,7 @@ def delivery(endpoint_id: UUID, delivery_id: UUID) -> Mapping[str, Any]:
 
 
 @blueprint.post("/<uuid:endpoint_id>/deliveries/<uuid:delivery_id>/resend")
-@blueprint.response(202, DeliveryView())
+@blueprint.response(202, DeliveryView(), example=examples.RESENT)
 @protected_by(Bearer("webhook"))
 def resend(endpoint_id: UUID, delivery_id: UUID) -> Mapping[str, Any]:
     """Send a delivery again, or one that waits now

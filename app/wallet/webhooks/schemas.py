@@ -14,6 +14,7 @@ from app.wallet.webhooks.event_types import EVENT_TYPES
 MAX_URL_LENGTH = 2_000
 _URL_CHARACTERS = re.compile(r"[!-~]+")  # visible ASCII: a name in another script is written in its ASCII form
 _ID = {"format": "uuid", "example": "01936a7c-5b1e-7a10-8000-0000000000e1"}
+_DELIVERY_ID = {"format": "uuid", "example": "01936a7c-5b1e-7a10-8000-0000000000e2"}
 _INSTANT = {"format": "date-time", "example": "2026-11-23T03:34:56.123456+00:00"}
 _SECRET = {
     "description": "Signs every webhook (Standard Webhooks). Shown this once.",
@@ -157,7 +158,7 @@ class DeliveriesQuery(Schema):
     state = fields.String(
         load_default=None,
         validate=validate.OneOf(STATES),
-        metadata={"description": "Only these.", "example": "waiting"},
+        metadata={"description": "Only these.", "example": "delivered"},
     )
     limit = fields.Integer(
         load_default=20, validate=validate.Range(1, MAX_PAGE), metadata={"description": "Per page.", "example": 20}
@@ -173,9 +174,9 @@ class DeliveryView(Schema):
     """One event for one endpoint."""
 
     id = fields.String(
-        required=True, metadata={**_ID, "description": "The header `webhook-id`, the same at every try."}
+        required=True, metadata={**_DELIVERY_ID, "description": "The header `webhook-id`, the same at every try."}
     )
-    event_type = fields.String(required=True, metadata={"example": "payment.created"})
+    event_type = fields.String(required=True, metadata={"example": "webhook.test"})
     state = fields.String(
         required=True,
         validate=validate.OneOf(STATES),
@@ -186,7 +187,7 @@ class DeliveryView(Schema):
     )
     attempt_count = fields.Integer(required=True, metadata={"example": 1})
     last_status = fields.Integer(
-        required=True, allow_none=True, metadata={"description": "Status of the last answer.", "example": 204}
+        required=True, allow_none=True, metadata={"description": "Status of the last answer.", "example": 200}
     )
     last_error = fields.String(
         required=True,
@@ -194,7 +195,9 @@ class DeliveryView(Schema):
         metadata={"description": "Class of the last failure, such as `TimeoutError`.", "example": None},
     )
     created_at = fields.String(required=True, metadata=_INSTANT)
-    delivered_at = fields.String(required=True, allow_none=True, metadata=_INSTANT)
+    delivered_at = fields.String(
+        required=True, allow_none=True, metadata={**_INSTANT, "example": "2026-11-23T03:34:56.456789+00:00"}
+    )
 
 
 class DeliveriesView(Schema):
@@ -204,23 +207,32 @@ class DeliveriesView(Schema):
     )
 
 
-def _headers(**how: Any) -> fields.Dict:
+def _headers(example: dict[str, str], **how: Any) -> fields.Dict:
     return fields.Dict(
-        keys=fields.String(), values=fields.String(), required=True, **how, metadata={"example": {"Server": "nginx"}}
+        keys=fields.String(), values=fields.String(), required=True, **how, metadata={"example": example}
     )
+
+
+_SENT = {
+    "Content-Type": "application/json",
+    "User-Agent": "Kumiai-Webhooks/1",
+    "webhook-id": "01936a7c-5b1e-7a10-8000-0000000000e2",
+    "webhook-timestamp": "1795404896",
+    "webhook-signature": "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=",
+}
 
 
 class AttemptView(Schema):
     """One try: what was sent, and what came back."""
 
     number = fields.Integer(required=True, metadata={"example": 1})
-    started_at = fields.String(required=True, metadata=_INSTANT)
+    started_at = fields.String(required=True, metadata={**_INSTANT, "example": "2026-11-23T03:34:56.369789+00:00"})
     duration_ms = fields.Integer(required=True, metadata={"example": 87})
     url = fields.String(required=True, metadata={"example": "https://hooks.example.ac.jp/kumiai"})
-    request_headers = _headers()
-    status = fields.Integer(required=True, allow_none=True, metadata={"example": 204})
+    request_headers = _headers(_SENT)
+    status = fields.Integer(required=True, allow_none=True, metadata={"example": 200})
     error = fields.String(required=True, allow_none=True, metadata={"example": None})
-    response_headers = _headers(allow_none=True)
+    response_headers = _headers({"Server": "nginx"}, allow_none=True)
     response_body = fields.String(
         required=True, allow_none=True, metadata={"description": "Its first 4 KiB.", "example": "ok"}
     )
@@ -248,4 +260,4 @@ class DeliveryLogView(DeliveryView):
 
 
 class QueuedView(Schema):
-    delivery_id = fields.String(required=True, metadata=_ID)
+    delivery_id = fields.String(required=True, metadata=_DELIVERY_ID)
