@@ -17,7 +17,7 @@ run: $(STAMP)
 	@exec $(BIN)/kumiai dev
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-n logical --dist loadfile)
+	@$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-n logical --dist loadfile --no-loadscope-reorder)
 
 bench: $(STAMP)
 	@$(BIN)/python -m bench $(ARGS)

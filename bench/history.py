@@ -14,7 +14,7 @@ import psycopg
 
 from app.ids import new_id, secret_hash
 from app.settings import Settings
-from app.wallet.history import encode_cursor
+from app.wallet.search import encode_cursor
 from bench import past
 from bench.place import Figures, Place
 

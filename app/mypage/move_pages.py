@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from flask import redirect, render_template, request, url_for
@@ -27,7 +28,8 @@ def move() -> str:
     with member_api() as api:
         if "move" not in api.me()["scopes"]:
             raise NotAllowed("move")
-        ways, balances = _ways(api.monies()), _balances(api)
+        balances = _balances(api)
+        ways = _ways(api.monies(), balances)
         amount, was = _amount(request.args)
         form = {"way": request.args.get("way", ""), "amount": amount, "was": was}
         problem, wrong = None, {}
@@ -74,12 +76,13 @@ def move_done(key: str) -> str:
     return render_template("mypage/done.html", what="move", found=found, again=url_for("mypage.move"))
 
 
-def _ways(monies: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """What may be moved into what, by `from:to`."""
+def _ways(monies: list[dict[str, Any]], has: Collection[str]) -> dict[str, dict[str, Any]]:
+    """What may be moved into what, by `from:to`: between wallets the member has, where it is known which."""
     return {
         f"{source['code']}:{rule['money']['code']}": {"source": source, "target": rule["money"], "rule": rule}
         for source in monies
         for rule in source.get("moves_to", ())
+        if not has or {source["code"], rule["money"]["code"]}.issubset(has)
     }
 
 

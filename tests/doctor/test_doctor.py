@@ -25,6 +25,7 @@ from app.oauth import keys
 from app.settings import Settings
 from app.web.terminal import say
 from tests import factories
+from tests.conftest import TestServer, forget_at_a_power_cut
 from tests.live import server_env
 from tests.oauth.office import kumiai_for
 from tests.ports import free_port
@@ -117,6 +118,19 @@ def test_a_database_on_this_machine_needs_no_tls(url: str) -> None:
     assert list(settings_checks.database_over_tls({**GOOD, "DATABASE_URL": url})) == []
 
 
+@pytest.fixture(scope="module", autouse=True)
+def durable(postgres: TestServer) -> Iterator[None]:
+    """The tests' PostgreSQL, for as long as these last, as it is in production."""
+    if os.environ.get("DATABASE_URL"):
+        yield  # that PostgreSQL is not ours to set
+        return
+    with connect(postgres.admin_url) as connection:
+        connection.execute("ALTER SYSTEM RESET ALL")
+    assert reloaded(postgres.admin_url, "fsync", "on")
+    yield
+    forget_at_a_power_cut(postgres.admin_url)
+
+
 @pytest.fixture
 def settings(fresh_database: str, make_settings: Callable[[str], Settings]) -> Settings:
     return make_settings(fresh_database)
@@ -156,19 +170,19 @@ def test_a_database_that_may_forget(settings: Settings, connection: Connection, 
         pytest.skip("that PostgreSQL is not ours to set")
     connection.execute(f"ALTER SYSTEM SET {setting} = off")
     try:
-        assert reloaded(settings, setting, "off")
+        assert reloaded(settings.database_url, setting, "off")
         assert [finding.values for finding in database_checks.durable(connection, GOOD)] == [{"setting": setting}]
     finally:
         connection.execute(f"ALTER SYSTEM RESET {setting}")
-        assert reloaded(settings, setting, "on")
+        assert reloaded(settings.database_url, setting, "on")
 
 
-def reloaded(settings: Settings, setting: str, value: str) -> bool:
+def reloaded(url: str, setting: str, value: str) -> bool:
     """Whether the server, told to read its settings again, comes to `value`."""
-    with psycopg.connect(settings.database_url, autocommit=True) as asking:
+    with psycopg.connect(url, autocommit=True) as asking:
         asking.execute("SELECT pg_reload_conf()")
     for _ in range(200):
-        with psycopg.connect(settings.database_url, autocommit=True) as asking:
+        with psycopg.connect(url, autocommit=True) as asking:
             if asking.execute("SELECT current_setting(%s)", [setting]).fetchone() == (value,):
                 return True
             asking.execute("SELECT pg_sleep(0.05)")

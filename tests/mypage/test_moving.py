@@ -7,6 +7,7 @@ import re
 from requests import Response
 
 from tests.mypage.stall import ALL, Stall
+from tests.mypage.stall import stall as make_stall
 from tests.mypage.visitor import Visitor, hidden
 
 
@@ -61,6 +62,13 @@ def test_an_amount_that_cannot_be_moved_is_marked(stall: Stall, visitor: Visitor
         assert 'href="#amount"' in page.text, amount
         assert 'aria-describedby="amount-error"' in page.text
         assert amount_of(page) == amount
+
+
+def test_only_moves_between_wallets_the_member_has_are_offered(stall: Stall, visitor: Visitor) -> None:
+    make_stall(stall.live)
+    visitor.enter(stall.member(), ALL)
+    page = visitor.get(f"{visitor.home}move")
+    assert re.findall(r'name="way" value="([^"]+)"', page.text) == [f"{stall.base}:{stall.meal}"]
 
 
 def test_a_way_that_there_is_not_is_marked(stall: Stall, visitor: Visitor) -> None:

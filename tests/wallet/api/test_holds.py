@@ -50,7 +50,8 @@ def test_a_hold_is_captured_in_part_and_the_rest_is_free(client: FlaskClient, wo
     for way in ("capture", "release"):
         assert refusal(caller.post(f"/v1/holds/{held['id']}/{way}", {})) == (409, "hold_already_captured")
 
-    assert taken(caller.get(f"/v1/transactions/{captured['id']}"), 200) == captured
+    shown = taken(caller.get(f"/v1/transactions/{captured['id']}"), 200)
+    assert shown == {**captured, "receipt_url": shown["receipt_url"]}
     back = taken(caller.post(f"/v1/payments/{captured['id']}/refunds", {}))
     assert (back["amount_yen"], back["points_granted_yen"]) == (250, -2)
     assert refusal(caller.get(f"/v1/payments/{held['id']}")) == (404, "not_found"), "a hold is no payment"
