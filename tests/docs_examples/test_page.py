@@ -26,6 +26,7 @@ from app.settings import Settings
 from app.wallet import setup
 from app.wallet.errors import STATUS_OF
 from app.wallet.webhooks.event_types import EVENT_TYPES, TEST
+from tests import factories
 from tests.conftest import ROOT
 from tests.docs_examples.run import EXAMPLES
 from tests.oauth.office import kumiai_for
@@ -99,6 +100,25 @@ def test_links_lead_somewhere(name: str) -> None:
         assert not anchor or anchor in _anchors((ROOT / "docs" / place).read_text(encoding="utf-8")), (place, anchor)
 
 
+def test_what_the_office_does_with_money_works_in_its_order(
+    fresh_app: Flask, make_settings: Callable[[str], Settings], fresh_database: str
+) -> None:
+    with fresh_app.app_context():
+        member_id = factories.member(email="hanako@example.ac.jp")
+        factories.oauth_client(client_id="canteen_order")
+        factories.oauth_client(client_id="order_server", profile="service", scopes=["webhook"])
+    kumiai = kumiai_for(make_settings(fresh_database))
+    office = r"kumiai (money|move-rule|shop|member|wallet|settlement|webhook|ledger) "
+    commands = [line for line in _commands(OPERATING) if re.match(office, line)]
+    assert len(commands) == 24
+    for command in commands:
+        done = kumiai(*shlex.split(command, comments=True)[1:], input="y\n")
+        assert done.exit_code == 0, (command, done.output)
+        if command.startswith("kumiai money open-wallets"):
+            with fresh_app.app_context():
+                factories.charge(member_id=member_id, money="meal", amount_yen=100)
+
+
 def _anchors(page: str) -> set[str]:
     """As GitHub makes them: a heading of a name that was there before gets a number."""
     found: set[str] = set()
@@ -151,7 +171,7 @@ def test_the_commands_of_operating_work_in_their_order(
         )
     kumiai = kumiai_for(make_settings(fresh_database))
     commands = [line for line in _commands(OPERATING) if re.match(r"kumiai (client|keys)", line)]
-    assert len(commands) == 10
+    assert len(commands) == 11
     for command in commands:
         done = kumiai(*shlex.split(command, comments=True)[1:], input="y\n")
         young = command == "kumiai keys rotate" or command.startswith("kumiai keys rotate  ")
