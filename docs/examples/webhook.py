@@ -24,7 +24,8 @@ class Receiver(BaseHTTPRequestHandler):
         try:
             event = Webhook(secret).verify(body, {name.lower(): value for name, value in self.headers.items()})
         except WebhookVerificationError:
-            return self.answer(401)  # not from Kumiai, or minutes old
+            self.answer(401)  # not from Kumiai, or minutes old
+            return
         if self.headers["webhook-id"] not in seen:  # at least once: the same may come again
             seen.add(self.headers["webhook-id"])
             events.put(event)
@@ -38,7 +39,7 @@ class Receiver(BaseHTTPRequestHandler):
         pass
 
 
-server = ThreadingHTTPServer(("0.0.0.0", PORT), Receiver)
+server = ThreadingHTTPServer(("127.0.0.1", PORT), Receiver)  # behind whatever ends TLS for PUBLIC_URL
 threading.Thread(target=server.serve_forever, daemon=True).start()
 
 form = {"grant_type": "client_credentials", "scope": "webhook"}
