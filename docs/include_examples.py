@@ -1,4 +1,4 @@
-"""Writes each example into docs/oauth.md: `python docs/include_examples.py`. The files are the source, not the blocks.
+"""Writes each example into the guides: `python docs/include_examples.py`. The files are the source, not the blocks.
 
 A line `<!-- examples: web.py web.mjs web.sh -->` is followed by one folded block per file, up to the line
 `<!-- /examples -->`.
@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 HERE = Path(__file__).parent
-PAGE = HERE / "oauth.md"
+PAGES = (HERE / "oauth.md", HERE / "api.md")
 _PLACE = re.compile(r"<!-- examples: ([^>]*) -->\n.*?<!-- /examples -->", re.DOTALL)
 _LANGUAGES = {"py": "python", "mjs": "javascript", "js": "javascript", "sh": "bash", "html": "html"}
 _NAMES = {"py": "Python", "mjs": "JavaScript", "js": "JavaScript", "sh": "curl", "html": "HTML"}
@@ -39,4 +39,5 @@ def _block(name: str) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(included(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for written in PAGES:
+        written.write_text(included(written.read_text(encoding="utf-8")), encoding="utf-8")

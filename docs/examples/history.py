@@ -1,7 +1,7 @@
 """A member's balances, what expires, history page by page, a month's statement. Needs requests."""
 
 import os
-from datetime import UTC, datetime
+from datetime import datetime, timedelta, timezone
 
 import requests
 
@@ -35,7 +35,7 @@ def transactions(**query):
 for one in transactions(kind=["payment", "refund"], min_yen=100, q="昼食"):
     print(one["created_at"], one["kind"], one["signed_amount_yen"], one["description"])
 
-month = f"{datetime.now(UTC):%Y-%m}"
+month = f"{datetime.now(timezone(timedelta(hours=9))):%Y-%m}"  # the co-op's time zone
 print(get(f"/v1/statements/{month}.csv").content.decode("utf-8-sig"))
 then = get("/v1/wallets", at="2026-01-01").json()
 print("At the end of New Year's Day:", then["total_yen"])

@@ -7,18 +7,18 @@ api() {
 
 api "$KUMIAI_URL/v1/wallets" | jq -r '.wallets[] | "\(.money.name) \(.balance_yen)"'
 
-cursor=
+cursor='' newest=''
 while :; do
     page=$(api -G "$KUMIAI_URL/v1/transactions" -d limit=2 -d kind=payment ${cursor:+-d "cursor=$cursor"})
     jq -r '.transactions[] | "\(.created_at) \(.signed_amount_yen) \(.description)"' <<<"$page"
+    newest=${newest:-$(jq -r '.transactions[0].id // empty' <<<"$page")}
     cursor=$(jq -r '.next_cursor // empty' <<<"$page")
     [ -n "$cursor" ] || break
 done
 
-id=$(jq -r '.transactions[0].id // empty' <<<"$page")
 out=$(mktemp -d)
 api "$KUMIAI_URL/v1/statements/$(date +%Y-%m).pdf" -o "$out/statement.pdf"
-api "$KUMIAI_URL/v1/transactions/$id/receipt.pdf" -o "$out/receipt.pdf"
+api "$KUMIAI_URL/v1/transactions/$newest/receipt.pdf" -o "$out/receipt.pdf"
 head -c 4 "$out/statement.pdf" "$out/receipt.pdf"
 echo
-api "$KUMIAI_URL/v1/transactions/$id" | jq -r '"Whoever is shown the receipt: \(.receipt_url)"'
+api "$KUMIAI_URL/v1/transactions/$newest" | jq -r '"Whoever is shown the receipt: \(.receipt_url)"'

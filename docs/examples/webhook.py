@@ -39,7 +39,7 @@ class Receiver(BaseHTTPRequestHandler):
         pass
 
 
-server = ThreadingHTTPServer(("127.0.0.1", PORT), Receiver)  # behind whatever ends TLS for PUBLIC_URL
+server = ThreadingHTTPServer(("127.0.0.1", PORT), Receiver)  # behind your web server, which has the certificate
 threading.Thread(target=server.serve_forever, daemon=True).start()
 
 form = {"grant_type": "client_credentials", "scope": "webhook"}

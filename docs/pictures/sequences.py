@@ -1,4 +1,4 @@
-"""Draws the sequence pictures of docs/oauth.md: `python docs/pictures/sequences.py` writes one SVG per flow here."""
+"""Draws the sequence pictures of the guides: `python docs/pictures/sequences.py` writes one SVG per flow here."""
 
 from __future__ import annotations
 
@@ -68,6 +68,38 @@ FLOWS: dict[str, tuple[tuple[str, ...], list[Step]]] = {
             (APP, KUMIAI, "POST /oauth/token"),
             (APP, KUMIAI, "POST /v1/payments again, with the same Idempotency-Key"),
             (KUMIAI, APP, "201: paid, once"),
+        ],
+    ),
+    "api-lost-reply": (
+        ("Your app", "Kumiai"),
+        [
+            (0, 1, "POST /v1/payments, Idempotency-Key: order-17"),
+            (1, 0, "201: paid. It gets lost on its way"),
+            (0, 1, "the same request, with the same key"),
+            (1, 0, "201, the same answer, Idempotency-Hit: true"),
+        ],
+    ),
+    "api-shop-code": (
+        ("Member's app", "Till", "Kumiai"),
+        [
+            (APP, KUMIAI, "POST /v1/shop-codes (amount)"),
+            (KUMIAI, APP, "code, url: shown as a QR code"),
+            (APP, MEMBER, "the member scans it"),
+            (MEMBER, KUMIAI, "GET /v1/shop-codes/scanned: shop, amount"),
+            (MEMBER, KUMIAI, "POST /v1/payments/by-code (Idempotency-Key)"),
+            (APP, KUMIAI, "GET /v1/shop-codes/{id}, every second"),
+            (KUMIAI, APP, "used, transaction_id; or why the last scan did not pay"),
+        ],
+    ),
+    "api-member-code": (
+        ("Member's app", "Till", "Kumiai"),
+        [
+            (MEMBER, KUMIAI, "POST /v1/codes, again every 30 seconds"),
+            (KUMIAI, MEMBER, "code, good for 60 seconds"),
+            (MEMBER, APP, "the till scans it"),
+            (APP, KUMIAI, "POST /v1/code-payments (code, amount, Idempotency-Key)"),
+            (KUMIAI, APP, "201: amount, new balance"),
+            (MEMBER, KUMIAI, "GET /v1/codes/{id}: used"),
         ],
     ),
 }

@@ -1,4 +1,4 @@
-"""docs/oauth.md: its blocks are the files, its errors the server's, its commands work, its links lead somewhere."""
+"""The guides: blocks are the files, errors are the server's, commands work, links lead somewhere."""
 
 from __future__ import annotations
 
@@ -24,12 +24,15 @@ from app.oauth.profiles import PROFILES
 from app.oauth.scopes import SCOPES, Consent
 from app.settings import Settings
 from app.wallet import setup
+from app.wallet.errors import STATUS_OF
+from app.wallet.webhooks.event_types import EVENT_TYPES, TEST
 from tests.conftest import ROOT
 from tests.docs_examples.run import EXAMPLES
 from tests.oauth.office import kumiai_for
 
 OPERATING = (ROOT / "docs/operating.md").read_text(encoding="utf-8")
 PAGE = (ROOT / "docs/oauth.md").read_text(encoding="utf-8")
+API = (ROOT / "docs/api.md").read_text(encoding="utf-8")
 CODES = sorted(
     {
         refusal.code
@@ -49,16 +52,28 @@ def _module(path: Path) -> ModuleType:
 
 def test_blocks_are_the_files() -> None:
     include = _module(ROOT / "docs/include_examples.py")
-    assert include.included(PAGE) == PAGE, "run: python docs/include_examples.py"
-    assert sorted(include.named(PAGE)) == sorted(path.name for path in EXAMPLES.iterdir() if path.is_file())
+    for page in (PAGE, API):
+        assert include.included(page) == page, "run: python docs/include_examples.py"
+    named = [*include.named(PAGE), *include.named(API)]
+    assert sorted(named) == sorted(path.name for path in EXAMPLES.iterdir() if path.is_file())
 
 
-@pytest.mark.parametrize("name", ["oauth-code", "oauth-fapi2", "oauth-device", "oauth-step-up"])
-def test_pictures_are_as_drawn(name: str) -> None:
+def test_the_api_names_every_error_and_event_and_address(app: Flask) -> None:
+    errors = _module(ROOT / "docs/include_errors.py")
+    assert errors.included(API) == API, "run: python docs/include_errors.py"
+    told = {code for codes in errors.statuses().values() for code in codes}
+    assert told >= STATUS_OF.keys() - errors.NOT_TOLD
+    for event in (*EVENT_TYPES, TEST):
+        assert f"`{event}`" in API
+    subjects = {path.split("/")[2] for path in app.extensions["kumiai.openapi"]["paths"]}
+    assert [subject for subject in subjects if f"/v1/{subject}" not in API] == []
+
+
+def test_pictures_are_as_drawn() -> None:
     sequences = _module(ROOT / "docs/pictures/sequences.py")
-    lanes, steps = sequences.FLOWS[name]
-    assert (ROOT / f"docs/pictures/{name}.svg").read_text() == sequences.picture(lanes, steps)
-    assert f"pictures/{name}.svg" in PAGE
+    for name, (lanes, steps) in sequences.FLOWS.items():
+        assert (ROOT / f"docs/pictures/{name}.svg").read_text() == sequences.picture(lanes, steps)
+        assert f"pictures/{name}.svg" in (PAGE if name.startswith("oauth") else API)
 
 
 @pytest.mark.parametrize("code", CODES)
@@ -75,11 +90,21 @@ def test_every_profile_and_scope_is_there() -> None:
         assert consent is Consent.NONE or f"`{scope}`" in PAGE
 
 
-def test_links_within_lead_somewhere() -> None:
-    headings = {_anchor(heading) for heading in re.findall(r"^#+ (.+)$", PAGE, re.MULTILINE)}
-    assert set(re.findall(r"\]\(#([^)]+)\)", PAGE)) <= headings
-    for place in re.findall(r"\]\(([^)#:]+)\)", PAGE):
+@pytest.mark.parametrize("name", ["oauth.md", "api.md", "operating.md", "proof.md"])
+def test_links_lead_somewhere(name: str) -> None:
+    page = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    assert set(re.findall(r"\]\(#([^)]+)\)", page)) <= _anchors(page)
+    for place, _, anchor in (found.partition("#") for found in re.findall(r"\]\(([^)#:][^):]*)\)", page)):
         assert (ROOT / "docs" / place).is_file(), place
+        assert not anchor or anchor in _anchors((ROOT / "docs" / place).read_text(encoding="utf-8")), (place, anchor)
+
+
+def _anchors(page: str) -> set[str]:
+    """As GitHub makes them: a heading of a name that was there before gets a number."""
+    found: set[str] = set()
+    for anchor in map(_anchor, re.findall(r"^#+ (.+)$", page, re.MULTILINE)):
+        found.add(anchor if anchor not in found else f"{anchor}-1")
+    return found
 
 
 def _anchor(heading: str) -> str:
