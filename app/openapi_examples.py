@@ -24,7 +24,7 @@ IN_PATH = {
 }
 """What stands in an address, by the name of its parameter."""
 
-_NOT_SAID = object()
+_NOT_SAID: Any = object()
 
 
 def add(document: dict[str, Any]) -> None:

@@ -17,6 +17,9 @@ from app.oauth.profiles import PROFILES
 from app.oauth.scopes import ONLY_FOR, SCOPES, Consent, of_kind
 
 ID_FORM = re.compile(r"[a-z][a-z0-9_]{2,63}")
+NOT_FOR_CLIENTS = frozenset({"kumiai"})
+"""Ids that name somebody else in the ledger: the server itself asks for expiries, releases, closings, settlements as
+`kumiai`, by names that anybody can work out (`app.wallet.postings.SYSTEM`)."""
 ID_TOKEN_ALGS = ("ES256", "PS256", "EdDSA")
 MAX_NAME_LENGTH = 60
 MAX_URIS = 20

@@ -14,7 +14,7 @@ from app.db import autocommit, session
 from app.ids import new_secret, same, secret_hash
 from app.issuer import current_issuer, in_production
 from app.oauth import client_rules, redirects
-from app.oauth.client_rules import ID_FORM, Metadata
+from app.oauth.client_rules import ID_FORM, NOT_FOR_CLIENTS, Metadata
 from app.oauth.errors import ClientIdTaken, InvalidClientMetadata
 from app.oauth.models import OAuthClient
 from app.oauth.profiles import PROFILES, Profile
@@ -132,7 +132,7 @@ def register_client(
     using a secret. Runs in the caller's transaction.
     Raises InvalidClientMetadata naming the field (RFC 7591 section 3.2.2); ClientIdTaken.
     """
-    if not ID_FORM.fullmatch(client_id):
+    if not ID_FORM.fullmatch(client_id) or client_id in NOT_FOR_CLIENTS:
         raise InvalidClientMetadata(field="client_id")
     metadata = Metadata(
         name_ja=name_ja,

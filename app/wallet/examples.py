@@ -19,7 +19,7 @@ def _part(money: dict[str, str], signed_amount_yen: int, balance_yen: int | None
     return {"money": money, "signed_amount_yen": signed_amount_yen, "balance_yen": balance_yen}
 
 
-DRY_RUN: dict[str, Any] = {"metadata": {"order": "A-17"}, "request_id": None}
+DRY_RUN: dict[str, Any] = {"request_id": None}
 
 REFUND: dict[str, Any] = {
     "id": "01936a7c-5b1e-7a10-8000-0000000000ac",
@@ -54,7 +54,7 @@ HOLD: dict[str, Any] = {
     "amount_yen": 1_200,
     "signed_amount_yen": 0,
     "money": _BASE,
-    "parts": [_part(_BASE, 0, 3_000)],
+    "parts": [],
     "points_granted_yen": 0,
     "shop": _BOOKSTORE,
     "description": "図書の予約",
@@ -125,11 +125,11 @@ CHARGE: dict[str, Any] = {
 }
 TAP = {
     "description": "",
-    "metadata": {"assurance": "idm"},
+    "metadata": {"assurance": "fcf"},
     "request_id": "tap-2026-11-23-0001",
-    "taken_at": "2026-11-23T03:34:56.123000+00:00",
+    "taken_at": "2026-11-23T12:34:56.123000+09:00",
 }
-BY_CODE = {"metadata": {}}
+BY_CODE: dict[str, Any] = {"metadata": {}}
 
 _UNSEEN = [_part(_MEAL, -450, None), _part(_POINTS, 4, None)]
 BATCH_BODY = {
@@ -149,7 +149,7 @@ BATCH = {
             "request_id": "meal-plan-2026-11-0001",
             "transaction": {
                 "description": "ミールプラン 11月23日",
-                "metadata": {},
+                "metadata": {"items": [{"group": "meal", "amount_yen": 450, "name": "A定食"}]},
                 "request_id": "meal-plan-2026-11-0001",
                 "parts": _UNSEEN,
                 "balance_yen": None,
@@ -188,7 +188,8 @@ CANCELLED_CODE = {"status": "cancelled", "last_refusal": None, "last_refused_at"
 MEMBERS_CODE = {"amount_yen": None, "expires_at": "2026-11-23T03:35:56.123456+00:00"}
 EXAMINING = {
     "state": "examining",
-    "good_lines": 2,
+    "bad_lines": 0,
+    "good_lines": 0,
     "sum_yen": 0,
     "left_sum_yen": 0,
     "sums": [],
@@ -198,3 +199,25 @@ RUNNING = {"state": "running", "started_at": "2026-11-23T03:36:00.345678+00:00"}
 STOPPED = {**RUNNING, "state": "stopped"}
 ROTATED = {"previous_secret_until": "2026-11-24T03:34:56.123456+00:00"}
 RESENT = {"state": "waiting", "delivered_at": None}
+RESULTS_CSV = (
+    "line,reference,member,money,kind,amount_yen,expires_on,description,state,code,reason,transaction_id,balance_yen\r\n"
+    "2,2,hanako@example.ac.jp,points,grant,500,,新入生歓迎ポイント,accepted,,,01936a7c-5b1e-7a10-8000-0000000000b1,504\r\n"
+    "3,3,taro@example.ac.jp,points,grant,500,,新入生歓迎ポイント,accepted,,,01936a7c-5b1e-7a10-8000-0000000000b2,500\r\n"
+    "4,4,alice@example.ac.jp,points,grant,,,新入生歓迎ポイント,bad,amount_form,金額は整数（円）で書いてください,,\r\n"
+)
+RESULTS_LINES = (
+    '{"line":2,"reference":"2","member":"hanako@example.ac.jp","money":"points","kind":"grant","amount_yen":500,'
+    '"expires_on":null,"description":"新入生歓迎ポイント","state":"accepted","code":null,"reason":null,'
+    '"transaction_id":"01936a7c-5b1e-7a10-8000-0000000000b1","balance_yen":504}\n'
+)
+STATEMENT_CSV = (
+    "created_at,receipt_no,kind,shop,description,money,money_name,amount_yen,balance_yen\r\n"
+    "2026-11-01T00:00:00+09:00,,opening,,,meal,学食マネー,,2000\r\n"
+    "2026-11-23T12:34:56.123456+09:00,0000-1234,payment,中央食堂,昼食 A定食,meal,学食マネー,-450,1550\r\n"
+    "2026-11-30T23:59:59.999999+09:00,,closing,,,meal,学食マネー,,1550\r\n"
+)
+SETTLEMENT_CSV = (
+    "settlement,state,first_day,through_day,money,name,backing,payments,payments_yen,refunds,refunds_yen,others_yen,"
+    "carried_in_yen,settled_yen,carried_out_yen,reimbursed,fee_rate_bp,fee_yen,payable_yen\r\n"
+    "canteen-0012,closed,2026-11-23,2026-11-23,meal,学食マネー,paid,128,61440,1,450,0,0,60990,0,True,150,914,60076\r\n"
+)

@@ -107,7 +107,7 @@ class Poster:
         Raises TemporarilyUnavailable (this sending was withdrawn, and no other of its name is under way here),
         RequestInProgress (another one is) or OutcomeUnknown (this one still is): ask again with the same name.
         """
-        return self._outcome(self._send(posting), patience_s=patience_s)
+        return self._outcome(*self._send([posting]), patience_s=patience_s)
 
     def post_many(self, postings: Sequence[Posting], *, patience_s: float = PATIENCE_MANY_S) -> list[Outcome]:
         """Post all of them, in order, and wait for every answer, at most `patience_s` seconds in all.
@@ -116,7 +116,7 @@ class Poster:
         from its row.
         """
         deadline_s = time.monotonic() + patience_s
-        sent = [self._send(posting) for posting in postings]
+        sent = self._send(postings)
         outcomes: list[Outcome] = []
         failure: Exception | None = None
         for waiting in sent:
@@ -128,16 +128,17 @@ class Poster:
             raise failure
         return outcomes
 
-    def _send(self, posting: Posting) -> _Waiting:
-        waiting = _Waiting(posting)
-        self._count(waiting, 1)
-        self._queue.put(waiting)
-        return waiting
+    def _send(self, postings: Sequence[Posting]) -> list[_Waiting]:
+        sent = [_Waiting(posting) for posting in postings]
+        self._count(sent, 1)
+        for waiting in sent:
+            self._queue.put(waiting)
+        return sent
 
     def _outcome(self, waiting: _Waiting, *, patience_s: float) -> Outcome:
         if not waiting.wait(patience_s):
             if waiting.take():
-                self._count(waiting, -1)
+                self._count([waiting], -1)
                 raise RequestInProgress if self._undecided[waiting.key] else TemporarilyUnavailable
             if not waiting.wait(0):
                 raise OutcomeUnknown
@@ -151,16 +152,17 @@ class Poster:
         self._queue.put(None)
         self._thread.join()
 
-    def _count(self, waiting: _Waiting, change: int) -> None:
+    def _count(self, sendings: Sequence[_Waiting], change: int) -> None:
         """Sendings of one name that are neither answered nor withdrawn, whoever still waits for them."""
+        undecided = self._undecided
         with self._counting:
-            self._undecided[waiting.key] += change
-            if not self._undecided[waiting.key]:
-                del self._undecided[waiting.key]
-
-    def _answer(self, waiting: _Waiting, outcome: Outcome | None, error: Exception | None = None) -> None:
-        self._count(waiting, -1)
-        waiting.answer(outcome, error)
+            for waiting in sendings:
+                key = waiting.key
+                left = undecided.get(key, 0) + change
+                if left:
+                    undecided[key] = left
+                else:
+                    del undecided[key]
 
     def _run(self) -> None:
         while True:
@@ -199,11 +201,13 @@ class Poster:
                 return
             if not isinstance(error, TemporarilyUnavailable | OutcomeUnknown):
                 log.exception("a posting could not be posted")
+            self._count(batch, -1)
             for waiting in batch:
-                self._answer(waiting, None, OutcomeUnknown() if waiting.perhaps_sent else error)
+                waiting.answer(None, OutcomeUnknown() if waiting.perhaps_sent else error)
             return
+        self._count(batch, -1)
         for waiting, outcome in zip(batch, outcomes, strict=True):
-            self._answer(waiting, outcome)
+            waiting.answer(outcome)
 
     def _try(self, batch: list[_Waiting]) -> list[Outcome]:
         """Try a batch until it is committed. Raises what no further try would mend."""

@@ -113,7 +113,7 @@ class TransactionView(Schema):
         required=True,
         metadata={
             "description": "What the client attached; a payment's items stand in it as `items`.",
-            "example": {"order": "A-17"},
+            "example": {"order": "A-17", "items": [{"group": "meal", "amount_yen": 450, "name": "A定食"}]},
         },
     )
     request_id = fields.String(
@@ -155,7 +155,7 @@ class OneTransactionView(TransactionView):
         metadata={
             "format": "uri",
             "description": "The page where anyone who is shown the receipt sees that it is true.",
-            "example": "https://money.coop.example/receipts/AZNqfFseehCAAAAAAAAAqg2Xk3y1kZ0q8nW4mXh2YpDg",
+            "example": "https://pay.coop.example/receipts/AZNqfFseehCAAAAAAAAAqg2Xk3y1kZ0q8nW4mXh2YpDg",
         },
     )
 
@@ -164,7 +164,9 @@ class MeView(Schema):
     """Whom this token acts for, and what it may do."""
 
     client_id = fields.String(required=True, metadata={"example": "demo_app"})
-    scopes = fields.List(fields.String(), required=True, metadata={"example": ["balance", "history", "payment", "profile"]})
+    scopes = fields.List(
+        fields.String(), required=True, metadata={"example": ["balance", "history", "payment", "profile"]}
+    )
     id = fields.String(
         required=True,
         allow_none=True,

@@ -98,9 +98,7 @@ class ExpiryView(Schema):
 class PointsView(Schema):
     """The points that paying with a money earns."""
 
-    money = fields.Nested(
-        MoneyView, required=True, metadata={"example": {"code": "points", "name": "ポイント"}}
-    )
+    money = fields.Nested(MoneyView, required=True, metadata={"example": {"code": "points", "name": "ポイント"}})
     rate_bp = fields.Integer(
         required=True,
         metadata={"description": "In hundredths of a percent; a shop may give another rate.", "example": 100},
@@ -113,9 +111,7 @@ class PointsView(Schema):
 class MoveRuleView(Schema):
     """A money that value may be moved into, in which amounts."""
 
-    money = fields.Nested(
-        MoneyView, required=True, metadata={"example": {"code": "base", "name": "ベースマネー"}}
-    )
+    money = fields.Nested(MoneyView, required=True, metadata={"example": {"code": "base", "name": "ベースマネー"}})
     min_yen = _yen("The least.", example=100)
     max_yen = _yen("The most at once.", example=10_000)
     step_yen = _yen("A multiple of this.", example=100)

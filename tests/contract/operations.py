@@ -29,7 +29,9 @@ class Operation:
         return f"{self.method} {self.path}"
 
 
-def _get(path: str, caller: str = "member", names: Callable[[Stage], Names] = lambda stage: {}, *without: str) -> Operation:
+def _get(
+    path: str, caller: str = "member", names: Callable[[Stage], Names] = lambda stage: {}, *without: str
+) -> Operation:
     return Operation(method="GET", path=path, caller=caller, names=names, without=without)
 
 

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -34,11 +35,6 @@ BLOCKS = {0: "30313236413130303435202020203031", 2: "393930303030303132303236303
 BLOCKS[3] = "32303330303333313030303130303435"
 FOR_MEMBERS = ("profile", "balance", "history", "payment", "charge", "move")
 EMAILS = ("hanako@example.ac.jp", "taro@example.ac.jp", "alice@example.ac.jp")
-ENDPOINT = {
-    "url": "https://hooks.example.ac.jp/kumiai",
-    "events": ["payment.created"],
-    "contact_email": "ops@example.ac.jp",
-}
 
 
 @dataclass(kw_only=True)
@@ -60,24 +56,27 @@ class Stage:
         assert answer.status_code < 300, answer.text
         return answer.get_json()
 
+    def example(self, path: str) -> Any:
+        """The body that the document shows of a POST."""
+        body = self.app.extensions["kumiai.openapi"]["paths"][path]["post"]["requestBody"]
+        return body["content"]["application/json"]["example"]
+
     def payment(self) -> str:
-        body = {"amount_yen": 450, "money": "meal", "shop": "canteen", "strategy": "money_only"}
-        return str(self.ask("member", "POST", "/v1/payments", json=body)["id"])
+        return str(self.ask("member", "POST", "/v1/payments", json=self.example("/v1/payments"))["id"])
 
     def request_id(self) -> str:
         shown = self.ask("member", "GET", f"/v1/transactions/{self.payment()}")
         return str(shown["request_id"])
 
     def hold(self) -> str:
-        body = {"amount_yen": 1_200, "money": "base", "shop": "bookstore", "strategy": "money_only"}
-        return str(self.ask("member", "POST", "/v1/holds", json=body)["id"])
+        return str(self.ask("member", "POST", "/v1/holds", json=self.example("/v1/holds"))["id"])
 
     def code(self, purpose: str = "payment", *, caller: str = "member") -> dict[str, str]:
         made: dict[str, str] = self.ask(caller, "POST", "/v1/codes", json={"purpose": purpose})
         return made
 
     def shop_code(self) -> dict[str, str]:
-        made: dict[str, str] = self.ask("till", "POST", "/v1/shop-codes", json={"amount_yen": 450})
+        made: dict[str, str] = self.ask("till", "POST", "/v1/shop-codes", json=self.example("/v1/shop-codes"))
         return made
 
     def job(self, *, running: bool = False) -> str:
@@ -101,7 +100,11 @@ class Stage:
             return str(closing.close(shop_id=self.shops[0]))
 
     def endpoint(self) -> str:
-        return str(self.ask("service", "POST", "/v1/webhook-endpoints", json=ENDPOINT)["id"])
+        """The only one: a client may have no more than so many."""
+        path = "/v1/webhook-endpoints"
+        for known in self.ask("service", "GET", path)["endpoints"]:
+            self.ask("service", "DELETE", f"{path}/{known['id']}")
+        return str(self.ask("service", "POST", path, json=self.example(path))["id"])
 
     def delivery(self) -> tuple[str, str]:
         """An endpoint, and a delivery to it."""
@@ -122,7 +125,7 @@ def stage(settings: Settings) -> Iterator[Stage]:
     with app.app_context():
         factories.issuer(name_ja="くみあい大学生協", name_en="Kumiai University Co-op")
         made = Stage(app=app, members=_members(), shops=_shops())
-        _open_wallets(made.members[0])
+        _open_wallets(made.members)
         _callers(made)
     made.sealed = made.payment()
     age(app)
@@ -136,8 +139,7 @@ def stage(settings: Settings) -> Iterator[Stage]:
 def _members() -> list[UUID]:
     """花子 and 太郎, by the ids of the examples, and Alice."""
     ids = [UUID(f"01936a7c-5b1e-7a10-8000-{number:012}") for number in (10, 11, 12)]
-    with transaction() as session:
-        session.execute(text("UPDATE issuer SET default_max_per_day_yen = 900000, default_max_per_month_yen = 900000"))
+    with transaction():
         for id_, email in zip(ids, EMAILS, strict=True):
             register_member(
                 email=email, password=secrets.token_hex(8), family_name="組合", given_name="花子", member_id=id_
@@ -177,11 +179,13 @@ def _shops() -> list[UUID]:
         return [canteen.id, bookstore.id]
 
 
-def _open_wallets(member_id: UUID) -> None:
-    for money in ("base", "meal", "points"):
-        factories.wallet(member_id=member_id, money=money)
+def _open_wallets(members: Sequence[UUID]) -> None:
+    """Of everybody; with value in hers."""
+    for member_id in members:
+        for money in ("base", "meal", "points"):
+            factories.wallet(member_id=member_id, money=money)
     for money in ("base", "meal"):
-        factories.charge(member_id=member_id, money=money, amount_yen=1_000_000)
+        factories.charge(member_id=members[0], money=money, amount_yen=1_000_000)
 
 
 def _callers(stage: Stage) -> None:
@@ -190,7 +194,7 @@ def _callers(stage: Stage) -> None:
     wallet_app = factories.oauth_client(allowed_shops=stage.shops, scopes=FOR_MEMBERS)
     plan = factories.oauth_client(allowed_shops=stage.shops, scopes=("payment", "offline_access"))
     stopping = factories.oauth_client(scopes=["suspend"])
-    token = factories.access_token
+    token = partial(factories.access_token, max_per_payment_yen=900_000)
     for member_id in (hanako, taro):
         token(member_id=member_id, client_id=plan.id, scopes=["payment", "offline_access"])
     stage.tokens = {

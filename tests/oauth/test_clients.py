@@ -16,6 +16,7 @@ from app.ids import secret_hash
 from app.oauth.clients import find_client, register_client
 from app.oauth.errors import InvalidClientMetadata
 from app.oauth.profiles import PROFILES
+from app.wallet.postings import SYSTEM
 
 GOOD: dict[str, Any] = {
     "client_id": "unused_id",
@@ -82,6 +83,13 @@ def test_what_a_native_app_may_register(app: Flask, uri: str) -> None:
 def test_what_a_native_app_may_not_register(app: Flask, uri: str) -> None:
     with app.app_context(), pytest.raises(InvalidClientMetadata), transaction():
         register_client(**{**GOOD, "profile": "native", "redirect_uris": [uri]})
+
+
+def test_nobody_is_registered_by_the_name_that_the_server_has_in_the_ledger(app: Flask) -> None:
+    """It could take the names of the server's own requests first: then no hold would end, no wallet be closed."""
+    with app.app_context(), pytest.raises(InvalidClientMetadata) as refusal, transaction():
+        register_client(**{**GOOD, "client_id": SYSTEM})
+    assert refusal.value.detail == {"field": "client_id"}
 
 
 def test_a_till_has_no_redirect_uri(app: Flask) -> None:

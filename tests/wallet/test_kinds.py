@@ -76,6 +76,23 @@ def test_a_money_buys_its_product_groups_only() -> None:
     assert world.refused(Payment, amount_yen=2, items=goods) == "items_do_not_add_up"
 
 
+def test_what_can_be_paid_by_product_groups_is_never_refused() -> None:
+    """Points must leave the rolls to base, though that alone cannot buy all of them, for meal to be left the books."""
+    world = World(groups=["lunch", "books"])
+    world.rule(world.points, groups=["lunch", "rolls"])
+    world.rule(world.base, groups=["rolls"])
+    world.accepted(Adjustment, money=world.points, amount_yen=15, book="granted")
+    world.charge(world.meal, 10)
+    world.charge(world.base, 5)
+    items = tuple(Item(group=group, amount_yen=10) for group in ("lunch", "rolls", "books"))
+    paid = world.accepted(Payment, amount_yen=30, items=items)
+    assert [(part.money, part.amount_yen) for part in paid.parts] == [
+        (world.points, -15),
+        (world.meal, -10),
+        (world.base, -5),
+    ]
+
+
 def test_refunds_in_parts_go_back_to_the_lots_and_undo_the_points() -> None:
     world = World()
     world.charge(world.base, 500)

@@ -41,7 +41,10 @@ _FILE = {
         },
     }
 }
-_RESULTS = {"text/csv": {"schema": {"type": "string"}}, "application/x-ndjson": {"schema": {"type": "string"}}}
+_RESULTS = {
+    "text/csv": {"schema": {"type": "string"}, "example": examples.RESULTS_CSV},
+    "application/x-ndjson": {"schema": {"type": "string"}, "example": examples.RESULTS_LINES},
+}
 
 
 @blueprint.post("")

@@ -135,7 +135,7 @@ class ScannedView(Schema):
     money = fields.String(
         required=True,
         allow_none=True,
-        metadata={"description": "The only money it may be paid with; null: the member chooses.", "example": None},
+        metadata={"description": "The only money it may be paid with; null: the member chooses.", "example": "meal"},
     )
     description = fields.String(required=True, metadata={"example": "昼食 A定食"})
     status = fields.String(required=True, metadata={"example": "open"})

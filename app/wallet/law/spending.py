@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from uuid import UUID
 
 from app.wallet.books import AccountState, WalletState
@@ -86,23 +87,44 @@ def _needs(spending: Spending) -> dict[str, int]:
 def _allot(funds: Sequence[tuple[MoneyRule, WalletState, int]], needs: dict[str, int]) -> tuple[dict[str, int], int]:
     """How much each money pays, and what nobody can.
 
-    A money pays first for those groups that the monies after it can pay least for, so that these are not left with
-    what they may not buy.
+    In their order each pays as much as it can. Where nothing is left that it may buy, one before it pays for something
+    else instead (augmenting paths of a maximum flow: Ford and Fulkerson), so nothing is refused that can be paid.
     """
-    amounts: dict[str, int] = {}
-    needs = dict(needs)
+    unpaid, amounts = dict(needs), dict[str, int]()
+    paid: dict[tuple[int, str], int] = {}
     for place, (rule, _, left_yen) in enumerate(funds):
-        later = funds[place + 1 :]
-        groups = [group for group in needs if rule.groups is None or group in rule.groups]
-        if len(groups) > 1:
-            groups.sort(key=lambda group: sum(yen for other, _, yen in later if _buys(other, group)) - needs[group])
-        for group in groups:
-            part_yen = min(left_yen, needs[group])
-            needs[group] -= part_yen
+        while left_yen and (way := _way(funds, unpaid, paid, place)):
+            freed = [(later, before) for (_, before), (later, _) in pairwise(way)]
+            part_yen = min(left_yen, unpaid[way[-1][1]], *(paid[one] for one in freed))
+            for one in way:
+                paid[one] = paid.get(one, 0) + part_yen
+            for one in freed:
+                paid[one] -= part_yen
+            unpaid[way[-1][1]] -= part_yen
             left_yen -= part_yen
-            if part_yen:
-                amounts[rule.code] = amounts.get(rule.code, 0) + part_yen
-    return amounts, sum(needs.values())
+            amounts[rule.code] = amounts.get(rule.code, 0) + part_yen
+    return amounts, sum(unpaid.values())
+
+
+def _way(
+    funds: Sequence[tuple[MoneyRule, WalletState, int]],
+    unpaid: dict[str, int],
+    paid: dict[tuple[int, str], int],
+    place: int,
+) -> list[tuple[int, str]]:
+    """The shortest way to have the money at `place` pay: it for the first group, who paid for that for the next, and
+    so on to a group that is not paid. Empty where there is none."""
+    ways = [[(place, group)] for group in unpaid if _buys(funds[place][0], group)]
+    seen = {way[0][1] for way in ways}
+    for way in ways:  # grows meanwhile
+        last = way[-1][1]
+        if unpaid[last]:
+            return way
+        for payer in [other for (other, group), yen in paid.items() if group == last and yen]:
+            further = [group for group in unpaid if group not in seen and _buys(funds[payer][0], group)]
+            seen.update(further)
+            ways += [[*way, (payer, group)] for group in further]
+    return []
 
 
 def _buys(rule: MoneyRule, group: str) -> bool:

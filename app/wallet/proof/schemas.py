@@ -53,7 +53,11 @@ class ShownDetails(Schema):
     terminal_id = fields.String(required=True, allow_none=True, metadata={"format": "uuid", "example": None})
     card_id = fields.String(required=True, allow_none=True, metadata={"format": "uuid", "example": None})
     description = fields.String(required=True, metadata={"example": "昼食 A定食"})
-    metadata = fields.Dict(keys=fields.String(), required=True, metadata={"example": {"order": "A-17"}})
+    metadata = fields.Dict(
+        keys=fields.String(),
+        required=True,
+        metadata={"example": {"order": "A-17", "items": [{"group": "meal", "amount_yen": 450, "name": "A定食"}]}},
+    )
     taken_at = fields.String(required=True, allow_none=True, metadata={"format": "date-time", "example": None})
 
 

@@ -11,6 +11,7 @@ from flask import Response
 
 from app.issuer import current_issuer, issuer_zone
 from app.oauth.protector import Bearer, current_access
+from app.wallet import examples
 from app.wallet.settlement import document, reading
 from app.wallet.settlement.schemas import SettlementsQuery, SettlementsView, SettlementView
 from app.web.arguments import Blueprint
@@ -56,7 +57,13 @@ def statement_pdf(settlement_id: UUID) -> Response:
 
 
 @blueprint.get("/settlements/<uuid:settlement_id>/statement.csv")
-@blueprint.response(200, {"type": "string"}, content_type="text/csv", description="One row for each money.")
+@blueprint.response(
+    200,
+    {"type": "string"},
+    content_type="text/csv",
+    example=examples.SETTLEMENT_CSV,
+    description="One row for each money.",
+)
 @protected_by(Bearer("shop:read"))
 def statement_csv(settlement_id: UUID) -> Response:
     """One settlement as CSV"""

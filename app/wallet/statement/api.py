@@ -10,6 +10,7 @@ from app.issuer import issuer_zone
 from app.member import service as members
 from app.oauth import cors
 from app.oauth.protector import Access, Bearer, current_access
+from app.wallet import examples
 from app.wallet.statement import monthly, paper
 from app.wallet.statement.receipt import receipt as find_receipt
 from app.wallet.statement.schemas import StatementView
@@ -40,7 +41,13 @@ def statement(month: str) -> Response:
 
 
 @blueprint.get(f"{_MONTH}.csv")
-@blueprint.response(200, {"type": "string"}, content_type="text/csv", description="One row for each wallet changed.")
+@blueprint.response(
+    200,
+    {"type": "string"},
+    content_type="text/csv",
+    example=examples.STATEMENT_CSV,
+    description="One row for each wallet changed.",
+)
 @protected_by(Bearer("history"))
 def statement_csv(month: str) -> Response:
     """The same month as CSV"""

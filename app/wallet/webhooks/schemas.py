@@ -213,6 +213,10 @@ def _headers(example: dict[str, str], **how: Any) -> fields.Dict:
     )
 
 
+_PAYLOAD = (
+    '{"type":"webhook.test","timestamp":"2026-11-23T03:34:56.123456+00:00",'
+    '"data":{"endpoint_id":"01936a7c-5b1e-7a10-8000-0000000000e1"}}'
+)
 _SENT = {
     "Content-Type": "application/json",
     "User-Agent": "Kumiai-Webhooks/1",
@@ -253,7 +257,7 @@ class DeliveryLogView(DeliveryView):
         allow_none=True,
         metadata={
             "description": "The body, byte for byte. Null where the permission it needed ended before.",
-            "example": '{"type":"webhook.test","timestamp":"2026-11-23T03:34:56.123456+00:00","data":{}}',
+            "example": _PAYLOAD,
         },
     )
     attempts = fields.List(fields.Nested(AttemptView), required=True)
