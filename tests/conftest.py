@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -30,6 +29,7 @@ from app.migrate import upgrade
 from app.settings import Settings
 from app.wallet import ledger
 from tests import factories, live
+from tests.folders import data_folder
 
 ROOT = Path(__file__).parent.parent
 
@@ -98,22 +98,9 @@ def postgres() -> Iterator[TestServer]:
         if given:
             yield TestServer(given)
         else:
-            directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="kumiai-test-"))
-            embedded = stack.enter_context(EmbeddedPostgres(Path(directory) / "postgres"))
-            forget_at_a_power_cut(embedded.url("postgres"))
+            folder = stack.enter_context(data_folder())
+            embedded = stack.enter_context(EmbeddedPostgres(folder / "postgres"))
             yield TestServer(embedded.url("postgres"))
-
-
-def forget_at_a_power_cut(admin_url: str) -> None:
-    """Have the tests' databases wait for no disk: kill -9 of a process loses nothing by that, and much time is saved.
-
-    The story in which PostgreSQL itself is killed has a server of its own, as it is in production, and the doctor's
-    tests take this back while they last.
-    """
-    with psycopg.connect(admin_url, autocommit=True) as connection:
-        connection.execute("ALTER SYSTEM SET fsync = off")
-        connection.execute("ALTER SYSTEM SET full_page_writes = off")
-        connection.execute("SELECT pg_reload_conf()")
 
 
 @pytest.fixture(scope="session")

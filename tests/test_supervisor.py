@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.folders import data_folder
 from tests.ports import free_port
 
 READY_WITHIN_S = 60
@@ -83,9 +83,8 @@ def run(command: list[str], environment: dict[str, str]) -> subprocess.Completed
 
 @pytest.fixture(scope="module")
 def product() -> Iterator[Product]:
-    # not pytest's own folder: the embedded PostgreSQL opens its parents' modes, and pytest closes them again
-    with tempfile.TemporaryDirectory(prefix="kumiai-test-") as folder:
-        product = Product(Path(folder), port=free_port(), mypage_port=free_port())
+    with data_folder() as folder:
+        product = Product(folder, port=free_port(), mypage_port=free_port())
         yield product
         product.reset()
 

@@ -25,7 +25,6 @@ from app.oauth import keys
 from app.settings import Settings
 from app.web.terminal import say
 from tests import factories
-from tests.conftest import TestServer, forget_at_a_power_cut
 from tests.live import server_env
 from tests.oauth.office import kumiai_for
 from tests.ports import free_port
@@ -116,19 +115,6 @@ def test_what_is_wrong_with_the_settings(
 @pytest.mark.parametrize("url", ["postgresql:///kumiai", "postgresql://localhost/kumiai", "postgresql://?host=/run"])
 def test_a_database_on_this_machine_needs_no_tls(url: str) -> None:
     assert list(settings_checks.database_over_tls({**GOOD, "DATABASE_URL": url})) == []
-
-
-@pytest.fixture(scope="module", autouse=True)
-def durable(postgres: TestServer) -> Iterator[None]:
-    """The tests' PostgreSQL, for as long as these last, as it is in production."""
-    if os.environ.get("DATABASE_URL"):
-        yield  # that PostgreSQL is not ours to set
-        return
-    with connect(postgres.admin_url) as connection:
-        connection.execute("ALTER SYSTEM RESET ALL")
-    assert reloaded(postgres.admin_url, "fsync", "on")
-    yield
-    forget_at_a_power_cut(postgres.admin_url)
 
 
 @pytest.fixture

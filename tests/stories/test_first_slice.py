@@ -13,7 +13,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from app.demo import demo_card
 from app.demo.seed import ALICE, DEMO_APP_URL, HANAKO, PASSWORD
 from app.messaging import maildir
 from tests.browser.conftest import Open
+from tests.folders import data_folder
 from tests.live import ROOT, eventually
 from tests.ports import free_port, free_udp_port
 
@@ -73,11 +73,11 @@ class Demo:
 def demo() -> Iterator[Demo]:
     """`kumiai dev` in an empty folder of its own; Ctrl-C at the end, after which nothing runs."""
     port, mypage_port = free_port(), free_port()
-    # not pytest's own folder: the embedded PostgreSQL opens its parents' modes, and pytest closes them again
-    with tempfile.TemporaryDirectory(prefix="kumiai-test-") as name:
-        folder = Path(name)
-        with _running("dev", "--port", str(port), "--mypage-port", str(mypage_port), folder=folder, says="Ctrl-C"):
-            yield Demo(folder, f"http://localhost:{port}", f"http://localhost:{mypage_port}")
+    with (
+        data_folder() as folder,
+        _running("dev", "--port", str(port), "--mypage-port", str(mypage_port), folder=folder, says="Ctrl-C"),
+    ):
+        yield Demo(folder, f"http://localhost:{port}", f"http://localhost:{mypage_port}")
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import secrets
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -35,6 +34,7 @@ from app.settings import Settings
 from app.wallet import directory, ledger, setup
 from app.wallet.verify import verify
 from tests import factories
+from tests.folders import data_folder
 from tests.live import eventually, process, served, server_env
 from tests.ports import free_port
 
@@ -153,11 +153,7 @@ class Running:
 
 @pytest.fixture
 def postgres_of_its_own() -> Iterator[EmbeddedPostgres]:
-    # not pytest's own folder: the embedded PostgreSQL opens its parents' modes, and pytest closes them again
-    with (
-        tempfile.TemporaryDirectory(prefix="kumiai-test-") as folder,
-        EmbeddedPostgres(Path(folder) / "postgres") as postgres,
-    ):
+    with data_folder() as folder, EmbeddedPostgres(folder / "postgres") as postgres:
         postgres.create_database("plug")
         upgrade(postgres.url("plug"))
         yield postgres

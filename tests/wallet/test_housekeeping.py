@@ -24,7 +24,7 @@ from app.settings import Settings
 from app.wallet import ledger
 from app.wallet.housekeeping import due, notice
 from app.wallet.housekeeping.sweeper import Sweeper, alone, local_now, sweep_once
-from app.wallet.postings import Accepted, Adjustment, Hold, Payment, Posting, Release
+from app.wallet.postings import SYSTEM, Accepted, Adjustment, Hold, Payment, Posting, Release
 from app.wallet.verify import verify
 from tests import factories
 from tests.live import eventually, server_env
@@ -125,6 +125,24 @@ def test_a_hold_that_ran_out_is_released_once(connection: due.Connection) -> Non
     sql = "SELECT requester, request_id FROM transaction WHERE hold_id = :h"
     assert read(sql, h=held.transaction_id) == [("kumiai", f"hold-expired:{held.transaction_id}")]
     world.accepted(Payment, amount_yen=80)
+
+
+def test_a_hold_ends_though_its_release_came_too_early_once(connection: due.Connection) -> None:
+    """The clock was set back between the sweeper's look and the ledger's: the refusal stands, the value must not."""
+    world = World()
+    world.charge(world.meal, 100)
+    until = datetime.now(UTC) + timedelta(milliseconds=1_500)
+    held = world.accepted(Hold, amount_yen=80, expires_at=until).transaction_id
+    name = f"hold-expired:{held}"
+    early = {"requester": SYSTEM, "request_id": name, "params_hash": ledger.params_hash({"release": name})}
+    assert world.refused(Release, **early, hold_id=held, expired=True) == "hold_not_expired"
+
+    def expired() -> bool | None:
+        list(due.end_holds(connection))
+        return read("SELECT state FROM hold WHERE id = :h", h=held) == [("expired",)] or None
+
+    eventually(expired)
+    world.accepted(Payment, amount_yen=100)
 
 
 def test_two_sweeps_beside_payments_double_nothing(app: Flask, settings: Settings, _context: None) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import date
+from itertools import count
 from typing import Any
 from uuid import UUID
 
 import psycopg
 
 from app.wallet import ledger
-from app.wallet.postings import SYSTEM, Accepted, Expiry, Posting, Release
+from app.wallet.postings import SYSTEM, Accepted, Expiry, Outcome, Posting, Refused, Release
 
 Connection = psycopg.Connection[Any]
 
@@ -84,7 +85,7 @@ def expire(connection: Connection, *, today: date, batch: int = BATCH) -> Iterat
 def end_holds(connection: Connection, *, batch: int = BATCH) -> Iterator[int]:
     """Release the holds whose time is over; yields how many, a batch at a time. Raises as `ledger.post_many`."""
     for rows in _pages(connection, _RUN_OUT, first=("-infinity", UUID(int=0)), batch=batch):
-        yield _post([_release(hold_id) for _, hold_id in rows])
+        yield _release_all([hold_id for _, hold_id in rows])
 
 
 def delete_old(connection: Connection, *, batch: int = BATCH) -> Iterator[int]:
@@ -123,8 +124,25 @@ def _expiry(wallet_id: UUID, member_id: UUID, money: str, today: date) -> Expiry
     )
 
 
-def _release(hold_id: UUID) -> Release:
-    name = f"hold-expired:{hold_id}"
+def _release_all(holds: Sequence[UUID]) -> int:
+    """How many ended. A hold that an earlier release came too early for (the clock was set back) gets another name,
+    since a refusal is the answer to its name for ever."""
+    ended = 0
+    for attempt in count(1):
+        outcomes = ledger.post_many([_release(hold_id, attempt) for hold_id in holds])
+        ended += sum(isinstance(outcome, Accepted) and not outcome.hit for outcome in outcomes)
+        holds = [hold_id for hold_id, outcome in zip(holds, outcomes, strict=True) if _came_too_early(outcome)]
+        if not holds:
+            break
+    return ended
+
+
+def _came_too_early(outcome: Outcome) -> bool:
+    return isinstance(outcome, Refused) and outcome.hit and outcome.code == "hold_not_expired"
+
+
+def _release(hold_id: UUID, attempt: int) -> Release:
+    name = f"hold-expired:{hold_id}" + (f":{attempt}" if attempt > 1 else "")
     return Release(
         requester=SYSTEM,
         request_id=name,

@@ -159,3 +159,10 @@ def _register(profile: str, scopes: tuple[str, ...], *, shops: list[UUID]) -> st
 def _caller(http: FlaskClient, world: World, client_id: str, token: str, *, member_id: UUID | None = None) -> Caller:
     shop = directory.shop_by_id(world.shop_id).code
     return Caller(http=http, client_id=client_id, token=token, member_id=member_id, shop=shop, money=world.meal)
+
+
+def shown(caller: Caller, transaction_id: str) -> dict[str, Any]:
+    """A transaction as it is shown later, but for its receipt's address, which answers to a request do not have."""
+    found = taken(caller.get(f"/v1/transactions/{transaction_id}"), 200)
+    assert found.pop("receipt_url").startswith("http")
+    return dict(found)

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 
 from app import clock
 from tests import factories
-from tests.wallet.api.caller import Caller, app_of, program_of, refusal, taken, wrong_fields
+from tests.wallet.api.caller import Caller, app_of, program_of, refusal, shown, taken, wrong_fields
 from tests.wallet.world import World
 
 pytestmark = pytest.mark.ledger
@@ -50,8 +50,7 @@ def test_a_hold_is_captured_in_part_and_the_rest_is_free(client: FlaskClient, wo
     for way in ("capture", "release"):
         assert refusal(caller.post(f"/v1/holds/{held['id']}/{way}", {})) == (409, "hold_already_captured")
 
-    shown = taken(caller.get(f"/v1/transactions/{captured['id']}"), 200)
-    assert shown == {**captured, "receipt_url": shown["receipt_url"]}
+    assert shown(caller, captured["id"]) == captured
     back = taken(caller.post(f"/v1/payments/{captured['id']}/refunds", {}))
     assert (back["amount_yen"], back["points_granted_yen"]) == (250, -2)
     assert refusal(caller.get(f"/v1/payments/{held['id']}")) == (404, "not_found"), "a hold is no payment"
@@ -178,7 +177,7 @@ def test_a_move_is_negative_where_it_left(client: FlaskClient, world: World) -> 
         (world.meal, 990, 1_490),
     ]
     assert tried["parts"] == moved["parts"]
-    assert taken(again) == moved == taken(caller.get(f"/v1/transactions/{moved['id']}"), 200)
+    assert taken(again) == moved == shown(caller, moved["id"])
     assert again.headers["Idempotency-Hit"] == "true"
 
 

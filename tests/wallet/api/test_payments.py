@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 
 from app.wallet import ledger
 from app.wallet.postings import Accepted, Adjustment, Payment
-from tests.wallet.api.caller import allow, app_of, refusal, taken, wrong_fields
+from tests.wallet.api.caller import allow, app_of, refusal, shown, taken, wrong_fields
 from tests.wallet.world import World
 
 pytestmark = pytest.mark.ledger
@@ -34,7 +34,7 @@ def test_a_payment_shows_what_each_wallet_gave_and_the_points_it_earned(client: 
     assert _parts(paid) == [(world.points, -47, 3), (world.meal, -300, 0), (world.base, -250, 750)]
     assert (paid["amount_yen"], paid["signed_amount_yen"], paid["points_granted_yen"]) == (600, -600, 3)
     assert (paid["money"]["code"], paid["balance_yen"], paid["hold_id"]) == (world.meal, 0, None)
-    assert taken(caller.get(f"/v1/transactions/{paid['id']}"), 200) == paid
+    assert shown(caller, paid["id"]) == paid
 
 
 def test_a_plain_payment_has_one_part_and_shows_it_again(client: FlaskClient, world: World) -> None:
@@ -42,7 +42,7 @@ def test_a_plain_payment_has_one_part_and_shows_it_again(client: FlaskClient, wo
     first, again = (caller.pay(40, key="once", strategy="money_only", money=world.base) for _ in range(2))
     assert _parts(taken(first)) == [(world.base, -40, 960)]
     assert again.headers["Idempotency-Hit"] == "true"
-    assert taken(again) == taken(first) == taken(caller.get(f"/v1/transactions/{taken(first)['id']}"), 200)
+    assert taken(again) == taken(first) == shown(caller, taken(first)["id"])
 
 
 def test_money_only_leaves_the_points(client: FlaskClient, world: World) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -24,6 +23,7 @@ from app.settings import Settings
 from app.wallet import ledger
 from app.wallet.verify import verify
 from tests import factories, live
+from tests.folders import data_folder
 from tests.wallet.bulk.conftest import Faculty, Office, csv_of, make_faculty, rows_of_ledger, service_token
 
 pytestmark = pytest.mark.ledger
@@ -135,10 +135,7 @@ def start_again(postgres: EmbeddedPostgres) -> bool | None:
 def test_postgresql_killed_in_the_middle_of_it(
     tmp_path: Path, make_settings: Callable[[str], Settings], new_app: Callable[[Settings], Flask]
 ) -> None:
-    with (
-        tempfile.TemporaryDirectory(prefix="kumiai-test-") as folder,
-        EmbeddedPostgres(Path(folder) / "postgres") as postgres,
-    ):
+    with data_folder() as folder, EmbeddedPostgres(folder / "postgres") as postgres:
         url = postgres.url("postgres")
         upgrade(url)
         app = new_app(make_settings(url))
