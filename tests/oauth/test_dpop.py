@@ -139,7 +139,7 @@ WRONG = [
     ({"jti": "x" * 257}, "jti"),
     ({"jti": "lone \ud800"}, "jti"),
     ({"exp": now() - 5}, "exp"),
-    ({"nbf": now() + 600}, "nbf"),
+    ({"nbf": now() + 6_000}, "nbf"),
 ]
 """Changes to a proof, and what they make wrong."""
 
