@@ -127,6 +127,7 @@ def _settle(keys: Keys, posting: Settle, rules: Rules) -> None:
 
 def _refund(keys: Keys, original: Original) -> None:
     keys.judged = True
+    keys.wallets.add((original.member_id, original.money))  # whose balance is told, whether it paid or not
     for past in original.transfers:
         keys.wallets.add((original.member_id, past.money))
         keys.accounts.update(past.outside)

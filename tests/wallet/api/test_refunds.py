@@ -55,6 +55,16 @@ def test_in_parts_to_where_it_came_from_with_the_points_undone(client: FlaskClie
     assert (world.balance_yen(world.base), world.balance_yen(world.meal)) == (500, 500)
 
 
+def test_the_balance_is_of_the_money_asked_for_though_another_paid(client: FlaskClient) -> None:
+    world = World(groups=["meal"])
+    world.charge(world.base, 500)
+    world.charge(world.meal, 700)
+    caller = app_of(client, world)
+    paid = caller.paid(300)  # not said to be for a meal
+    assert [part["money"]["code"] for part in paid["parts"]] == [world.base]
+    assert taken(_back(caller, paid))["balance_yen"] == paid["balance_yen"] == 700
+
+
 def test_a_lost_reply_gives_nothing_back_twice(client: FlaskClient, world: World) -> None:
     caller = app_of(client, world)
     paid = caller.paid(300)
