@@ -69,6 +69,19 @@ ENDS_WITH_ITS_HOST: dict[str, Any] = {
 """Connection parameters (libpq, section 32.1.2) by which a host that fell silent is given up within seconds: no
 time limit of the server's own helps when the network swallows its answers."""
 
+
+def worker_connection(database_url: str, *, name: str) -> psycopg.Connection[Any]:
+    """A connection for a part of the worker, of its own: every statement its own transaction, rows found by key
+    whatever a table's statistics say. PostgreSQL shows it as `kumiai <name>`."""
+    return psycopg.connect(
+        database_url,
+        **ENDS_WITH_ITS_HOST,
+        autocommit=True,
+        options=PLANS_BY_KEY,
+        application_name=f"kumiai {name}",
+    )
+
+
 LOOKUPS = "kumiai.lookups"
 """Where app/lookup.py keeps what it made, so that `dispose` can close it."""
 

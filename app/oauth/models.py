@@ -20,6 +20,7 @@ class OAuthClient(Base):
     __tablename__ = "oauth_client"
     __table_args__ = (
         CheckConstraint("id ~ '^[a-z][a-z0-9_]{2,63}$'", name="id_form"),
+        CheckConstraint("id <> 'kumiai'", name="not_the_system"),
         CheckConstraint(
             "profile IN ('web', 'native', 'spa', 'service', 'till', 'fapi2', 'oidc_basic')", name="profile"
         ),

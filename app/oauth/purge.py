@@ -15,8 +15,6 @@ from typing import Any
 
 import psycopg
 
-from app.db import ENDS_WITH_ITS_HOST, PLANS_BY_KEY
-
 BATCH = 5_000
 KEPT_AFTER = timedelta(hours=1)
 """How long a row outlives its time, so that no host's clock, off by a little, loses a living one."""
@@ -60,13 +58,6 @@ class Batch:
 
     table: str
     rows: int
-
-
-def connect(database_url: str) -> psycopg.Connection[Any]:
-    """A connection to purge with. It finds rows by their index, whatever a table's statistics say."""
-    return psycopg.connect(
-        database_url, **ENDS_WITH_ITS_HOST, autocommit=True, options=PLANS_BY_KEY, application_name="kumiai purge"
-    )
 
 
 def purge(connection: psycopg.Connection[Any], *, batch: int = BATCH) -> Iterator[Batch]:

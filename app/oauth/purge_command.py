@@ -8,7 +8,8 @@ from collections import Counter
 
 import click
 
-from app.oauth.purge import BATCH, TABLES, connect, purge
+from app.db import worker_connection
+from app.oauth.purge import BATCH, TABLES, purge
 from app.settings import Settings, development_environment
 from app.web.terminal import aligned, say
 
@@ -23,7 +24,7 @@ def oauth() -> None:
 def purge_(batch: int) -> None:
     """Delete expired tokens, codes, requests, proofs and sessions. Stop it whenever you like; it begins again there."""
     began, deleted = time.monotonic(), Counter[str]()
-    with connect(Settings.from_env(development_environment()).database_url) as connection:
+    with worker_connection(Settings.from_env(development_environment()).database_url, name="purge") as connection:
         for done in purge(connection, batch=batch):
             deleted[done.table] += done.rows
             if sys.stderr.isatty():

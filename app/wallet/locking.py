@@ -28,8 +28,6 @@ from app.wallet.law.lots import missing_lots
 from app.wallet.postings import Accepted, Capture, Part, Posting, Refund, Refused, Release
 from app.wallet.rulebook import Connection, Rulebook
 
-__all__ = ["Connection", "Reader"]
-
 
 class Reader:
     """What one batch touches, locked and read."""

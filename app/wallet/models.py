@@ -43,8 +43,6 @@ KINDS = (
     "close",
     "settlement",
 )
-LIMITS = ("max_per_payment_yen", "max_per_day_yen", "max_per_month_yen")
-"""The limits of a money, a wallet and a spend control, from the narrowest to the widest."""
 
 
 class Money(Base):

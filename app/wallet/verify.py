@@ -16,6 +16,35 @@ from app.settings import Settings
 from app.wallet.proof import audit
 from app.wallet.settlement.checks import SETTLEMENT_CHECKS
 
+
+def _sums_of_its_day(*, what: str, said: str, counted: str) -> str:
+    """Compares the sums of day and month that rows of `said` keep with what `counted` (id, amount_yen, created_at)
+    adds up to."""
+    return f"""
+        WITH day AS (
+            SELECT (greatest(clock_timestamp(), max(created_at)) AT TIME ZONE %(zone)s)::date AS this FROM issuer_head
+        ), month AS (
+            SELECT date_trunc('month', this::timestamp)::date AS begin FROM day
+        ), counted AS ({counted}
+        ), paid AS (
+            SELECT id, sum(amount_yen) AS month_yen,
+                   coalesce(sum(amount_yen) FILTER (WHERE created_at >= this::timestamp AT TIME ZONE %(zone)s), 0)
+                       AS day_yen
+              FROM counted, day, month
+             WHERE created_at >= begin::timestamp AT TIME ZONE %(zone)s
+             GROUP BY id
+        ), said AS (
+            SELECT id, CASE WHEN spent_on = this THEN spent_day_yen ELSE 0 END AS day_yen,
+                   CASE WHEN spent_on >= begin THEN spent_month_yen ELSE 0 END AS month_yen
+              FROM {said}, day, month
+        )
+        SELECT '{what} ' || s.id || ': ' || s.day_yen || ' and ' || s.month_yen || ', payments say '
+               || coalesce(p.day_yen, 0) || ' and ' || coalesce(p.month_yen, 0)
+          FROM said s LEFT JOIN paid p ON p.id = s.id
+         WHERE (s.day_yen, s.month_yen) <> (coalesce(p.day_yen, 0), coalesce(p.month_yen, 0))
+         ORDER BY s.id LIMIT 1"""  # noqa: S608  # of texts that stand below
+
+
 _CHECKS = {
     **SETTLEMENT_CHECKS,
     "an account's sum is not what its transfers add up to": """
@@ -124,13 +153,11 @@ _CHECKS = {
         SELECT 'transaction ' || o.id || ': paid ' || o.amount_yen || ', refunded ' || sum(r.amount_yen)
           FROM transaction r JOIN transaction o ON o.id = r.reverses
          GROUP BY o.id HAVING sum(r.amount_yen) > o.amount_yen LIMIT 1""",
-    "a wallet's sums of this day and month are not what was paid out of it": """
-        WITH day AS (
-            SELECT (greatest(clock_timestamp(), max(created_at)) AT TIME ZONE %(zone)s)::date AS this FROM issuer_head
-        ), month AS (
-            SELECT date_trunc('month', this::timestamp)::date AS begin FROM day
-        ), counted AS (
-            SELECT debit.wallet_id, f.amount_yen, t.created_at
+    "a wallet's sums of this day and month are not what was paid out of it": _sums_of_its_day(
+        what="wallet",
+        said="wallet",
+        counted="""
+            SELECT debit.wallet_id AS id, f.amount_yen, t.created_at
               FROM transaction t
               JOIN transfer f ON f.transaction_id = t.id
               JOIN account debit ON debit.id = f.debit_account_id
@@ -144,51 +171,18 @@ _CHECKS = {
               FROM hold h
               JOIN transfer f ON f.transaction_id = h.ended_by
               JOIN account debit ON debit.id = f.debit_account_id
-             WHERE h.state = 'captured' AND debit.wallet_id IS NOT NULL
-        ), paid AS (
-            SELECT wallet_id, sum(amount_yen) AS month_yen,
-                   coalesce(sum(amount_yen) FILTER (WHERE created_at >= this::timestamp AT TIME ZONE %(zone)s), 0)
-                       AS day_yen
-              FROM counted, day, month
-             WHERE created_at >= begin::timestamp AT TIME ZONE %(zone)s
-             GROUP BY wallet_id
-        ), said AS (
-            SELECT id, CASE WHEN spent_on = this THEN spent_day_yen ELSE 0 END AS day_yen,
-                   CASE WHEN spent_on >= begin THEN spent_month_yen ELSE 0 END AS month_yen
-              FROM wallet, day, month
-        )
-        SELECT 'wallet ' || s.id || ': ' || s.day_yen || ' and ' || s.month_yen || ', payments say '
-               || coalesce(p.day_yen, 0) || ' and ' || coalesce(p.month_yen, 0)
-          FROM said s LEFT JOIN paid p ON p.wallet_id = s.id
-         WHERE (s.day_yen, s.month_yen) <> (coalesce(p.day_yen, 0), coalesce(p.month_yen, 0))
-         ORDER BY s.id LIMIT 1""",
-    "a grant's sums of this day and month are not what was paid under it": """
-        WITH day AS (
-            SELECT (greatest(clock_timestamp(), max(created_at)) AT TIME ZONE %(zone)s)::date AS this FROM issuer_head
-        ), month AS (
-            SELECT date_trunc('month', this::timestamp)::date AS begin FROM day
-        ), counted AS (
-            SELECT grant_id, amount_yen, created_at FROM transaction WHERE kind = 'payment' AND grant_id IS NOT NULL
+             WHERE h.state = 'captured' AND debit.wallet_id IS NOT NULL""",
+    ),
+    "a grant's sums of this day and month are not what was paid under it": _sums_of_its_day(
+        what="grant",
+        said="(SELECT * FROM spend_control WHERE kind = 'grant') AS control",
+        counted="""
+            SELECT grant_id AS id, amount_yen, created_at
+              FROM transaction WHERE kind = 'payment' AND grant_id IS NOT NULL
             UNION ALL
             SELECT t.grant_id, CASE h.state WHEN 'held' THEN h.amount_yen ELSE h.captured_yen END, t.created_at
-              FROM hold h JOIN transaction t ON t.id = h.id WHERE t.grant_id IS NOT NULL
-        ), paid AS (
-            SELECT grant_id, sum(amount_yen) AS month_yen,
-                   coalesce(sum(amount_yen) FILTER (WHERE created_at >= this::timestamp AT TIME ZONE %(zone)s), 0)
-                       AS day_yen
-              FROM counted, day, month
-             WHERE created_at >= begin::timestamp AT TIME ZONE %(zone)s
-             GROUP BY grant_id
-        ), said AS (
-            SELECT id, CASE WHEN spent_on = this THEN spent_day_yen ELSE 0 END AS day_yen,
-                   CASE WHEN spent_on >= begin THEN spent_month_yen ELSE 0 END AS month_yen
-              FROM spend_control, day, month WHERE kind = 'grant'
-        )
-        SELECT 'grant ' || s.id || ': ' || s.day_yen || ' and ' || s.month_yen || ', payments say '
-               || coalesce(p.day_yen, 0) || ' and ' || coalesce(p.month_yen, 0)
-          FROM said s LEFT JOIN paid p ON p.grant_id = s.id
-         WHERE (s.day_yen, s.month_yen) <> (coalesce(p.day_yen, 0), coalesce(p.month_yen, 0))
-         ORDER BY s.id LIMIT 1""",
+              FROM hold h JOIN transaction t ON t.id = h.id WHERE t.grant_id IS NOT NULL""",
+    ),
 }
 
 _COUNTS = "SELECT (SELECT count(*) FROM transaction), (SELECT count(*) FROM transfer), (SELECT count(*) FROM account)"

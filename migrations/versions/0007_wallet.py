@@ -41,6 +41,7 @@ CHECKS = {
     ("money", "points_rate"): "points_rate_bp BETWEEN 0 AND 10000",
     ("money", "points_rounding"): "points_rounding IN ('down', 'nearest', 'up')",
     ("money", "only_paid_earns"): "points_money_id IS NULL OR backing = 'paid'",
+    ("oauth_client", "not_the_system"): "id <> 'kumiai'",
     ("spend_control", "given_back_not_negative"): "given_back_yen >= 0",
     ("transaction", "amount_positive"): "amount_yen > 0 OR (kind = 'close' AND amount_yen = 0)",
     ("transaction", "ends_a_hold"): "(kind IN ('capture', 'release')) = (hold_id IS NOT NULL)",

@@ -16,10 +16,10 @@ import psycopg
 import pytest
 from flask import Flask
 
-from app.db import PLANS_BY_KEY
+from app.db import PLANS_BY_KEY, worker_connection
 from app.ids import secret_hash
 from app.oauth import protector
-from app.oauth.purge import TABLES, Batch, connect, purge, tidy
+from app.oauth.purge import TABLES, Batch, purge, tidy
 from app.settings import Settings
 from app.worker import worker_for_clients
 from tests.live import eventually
@@ -46,7 +46,7 @@ def app(fresh_app: Flask) -> Flask:
 
 @pytest.fixture
 def database(settings: Settings) -> Iterator[psycopg.Connection[Any]]:
-    with connect(settings.database_url) as connection:
+    with worker_connection(settings.database_url, name="purge") as connection:
         yield connection
 
 
@@ -171,7 +171,7 @@ def test_two_at_once_share_the_work(
     together = threading.Barrier(2)
 
     def one(_: int) -> int:
-        with connect(settings.database_url) as connection:
+        with worker_connection(settings.database_url, name="purge") as connection:
             together.wait(30)
             return sum(every(connection, batch=200).values())
 

@@ -106,7 +106,35 @@ def test_consent_a_payment_a_tap(demo: Demo, third_party: OAuth2Client, card: in
     page.route(f"{CALLBACK}**", lambda route: route.fulfill(status=200, body="back at the app"))
     start_yen = HANAKO.balances["meal"]
 
-    # The member signs in with the mailed code and allows balance and history, but not payment.
+    tokens = _allow_to_read(page, demo, third_party)
+    assert _balance_yen(demo, tokens) == start_yen
+    refused = _pay(demo, tokens, 450)
+    assert (refused.status_code, refused.json()["code"]) == (403, "insufficient_scope")
+
+    tokens = _allow_to_pay(page, third_party, up_to_yen=1_000)
+    by_meal_yen = 450 - HANAKO.points_yen
+    points_yen = by_meal_yen // 100
+    paid = _pay(demo, tokens, 450)
+    assert paid.status_code == 201, paid.text
+    assert paid.json()["balance_yen"] == start_yen - by_meal_yen
+    assert _balance_yen(demo, tokens, "points") == points_yen, "all were spent, and 1 % came back"
+    refused = _pay(demo, tokens, 2_000)
+    assert (refused.status_code, refused.json()["code"]) == (403, "mandate_exceeded")
+
+    left_yen = start_yen - by_meal_yen - (380 - points_yen)
+    _touch_the_card(demo, card, 380, left_yen=left_yen)
+    _see_both_payments(page, demo, left_yen=left_yen)
+
+    _send_the_last_tap_once_more(demo, left_yen=left_yen)
+    assert _balance_yen(demo, tokens) == left_yen
+    assert _balance_yen(demo, tokens, "points") == (380 - points_yen) // 100
+    verified = demo.kumiai("ledger", "verify")
+    assert verified.returncode == 0, verified.stdout
+    assert "clean" in verified.stdout
+
+
+def _allow_to_read(page: Page, demo: Demo, third_party: OAuth2Client) -> BearerToken:
+    """The member signs in with the mailed code and allows balance and history, but not payment."""
     asked = third_party.authorization_request(scope="openid balance history payment")
     page.goto(str(asked))
     _sign_in(page, demo, HANAKO.email)
@@ -117,40 +145,32 @@ def test_consent_a_payment_a_tap(demo: Demo, third_party: OAuth2Client, card: in
     page.get_by_role("button", name="アクセスを許可する").click()
     tokens = _exchange(page, third_party, asked)
     assert tokens.scope == "openid balance history"
+    return tokens
 
-    # The app reads the balance and is refused a payment.
-    assert _balance_yen(demo, tokens) == start_yen
-    refused = _pay(demo, tokens, 450)
-    assert (refused.status_code, refused.json()["code"]) == (403, "insufficient_scope")
 
-    # Asked again, the member allows payments up to ¥1,000.
+def _allow_to_pay(page: Page, third_party: OAuth2Client, *, up_to_yen: int) -> BearerToken:
+    """Asked again, the member allows payments up to an amount."""
     asked = third_party.authorization_request(scope="openid balance history payment")
     page.goto(str(asked))
     page.locator("input[name=permission]").first.wait_for()
     _tick(page, "payment")
-    page.get_by_label("1回の支払いの上限").fill("1000")
+    page.get_by_label("1回の支払いの上限").fill(str(up_to_yen))
     page.get_by_role("button", name="アクセスを許可する").click()
     tokens = _exchange(page, third_party, asked)
     assert "payment" in (tokens.scope or "")
+    return tokens
 
-    # ¥450 at the canteen is paid, with points first; ¥2,000 is more than was allowed.
-    paid = _pay(demo, tokens, 450)
-    assert paid.status_code == 201, paid.text
-    by_meal_yen = 450 - HANAKO.points_yen
-    assert paid.json()["balance_yen"] == start_yen - by_meal_yen
-    points_yen = by_meal_yen // 100
-    assert _balance_yen(demo, tokens, "points") == points_yen, "all were spent, and 1 % came back"
-    refused = _pay(demo, tokens, 2_000)
-    assert (refused.status_code, refused.json()["code"]) == (403, "mandate_exceeded")
 
-    # The student card is touched at the till for ¥380.
+def _touch_the_card(demo: Demo, card: int, amount_yen: int, *, left_yen: int) -> None:
+    """The student card is touched at the till, which shows what is left."""
     reader = {"KUMIAI_TILL_READER": f"udp:localhost:{card}"}
-    sale = demo.kumiai("till", "sale", "380", **reader)
+    sale = demo.kumiai("till", "sale", str(amount_yen), **reader)
     assert sale.returncode == 0, sale.stdout + sale.stderr
-    left_yen = start_yen - by_meal_yen - (380 - points_yen)
     assert f"¥{left_yen:,}" in sale.stdout
 
-    # The member page shows both, with the new balance.
+
+def _see_both_payments(page: Page, demo: Demo, *, left_yen: int) -> None:
+    """The member page shows both, with the new balance, on a desk and on a phone."""
     _enter_mypage(page, demo)
     for width in (DESKTOP, PHONE):
         page.set_viewport_size({"width": width, "height": 900})
@@ -162,17 +182,13 @@ def test_consent_a_payment_a_tap(demo: Demo, third_party: OAuth2Client, card: in
     page.set_viewport_size({"width": DESKTOP, "height": 900})
     _picture(page, "home-ja")
 
-    # The same tap sent again moves nothing.
+
+def _send_the_last_tap_once_more(demo: Demo, *, left_yen: int) -> None:
+    """The same tap sent again moves nothing."""
     again = _send_the_last_tap_again(demo)
     assert again.status_code == 201, again.text
     assert again.headers["Idempotency-Hit"] == "true"
     assert again.json()["balance_yen"] == left_yen
-    assert _balance_yen(demo, tokens) == left_yen
-    assert _balance_yen(demo, tokens, "points") == (380 - points_yen) // 100
-
-    verified = demo.kumiai("ledger", "verify")
-    assert verified.returncode == 0, verified.stdout
-    assert "clean" in verified.stdout
 
 
 def test_the_pages_in_english(demo: Demo, third_party: OAuth2Client, open_page: Open) -> None:

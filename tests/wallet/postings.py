@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Collection
 from typing import Any
 
-from app.wallet.postings import Payment, Refund
+from app.wallet.errors import OutcomeUnknown, RequestInProgress, TemporarilyUnavailable
+from app.wallet.poster import Poster
+from app.wallet.postings import Outcome, Payment, Posting, Refund
 from tests.factories import Holder
 
 
@@ -30,3 +33,18 @@ def refund(transaction_id: Any, *, key: str | None = None) -> Refund:
         params_hash=f"refund {transaction_id}".encode(),
         transaction_id=transaction_id,
     )
+
+
+def answered(poster: Poster, posting: Posting) -> Outcome:
+    """As a client sends: a 503 or a 409 `request_in_progress` says to send the very same again."""
+    for _ in range(20):
+        try:
+            return poster.post(posting)
+        except (TemporarilyUnavailable, RequestInProgress, OutcomeUnknown):
+            continue
+    raise AssertionError("no answer after twenty sendings")
+
+
+def one_of(things: Collection[Any], pick: int) -> Any:
+    """The thing that a drawn number picks. How many there are by then, the drawing must not know."""
+    return list(things)[pick % len(things)]

@@ -7,9 +7,7 @@ request is there exactly once, positions have no gap, and a model of plain integ
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
@@ -21,12 +19,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from app.db import transaction
 from app.wallet import spend_control
-from app.wallet.errors import OutcomeUnknown, RequestInProgress, TemporarilyUnavailable
 from app.wallet.poster import Poster
 from app.wallet.postings import Accepted, Charge, Outcome, Payment, Posting, Refund, Refused
 from app.wallet.verify import verify
 from tests import factories
-from tests.wallet.postings import payment, refund
+from tests.wallet.postings import answered, one_of, payment, refund
 
 pytestmark = pytest.mark.ledger
 
@@ -158,7 +155,7 @@ class Books(RuleBasedStateMachine):
     def pay_back(self, poster: int, pick: int) -> None:
         if not self.refundable:
             return
-        paid = _one_of(self.refundable, pick)
+        paid = one_of(self.refundable, pick)
         member, amount_yen = self.refundable.pop(paid)
         outcome = self._post(poster, refund(paid))
         self.balances[member] += amount_yen
@@ -173,7 +170,7 @@ class Books(RuleBasedStateMachine):
         """The reply was lost: the same request, perhaps to the other process."""
         if not self.answers:
             return
-        posting, before = self.answers[_one_of(self.answers, pick)]
+        posting, before = self.answers[one_of(self.answers, pick)]
         again = self._send(poster, posting)
         assert again.hit
         assert _said(again) == _said(before)
@@ -183,7 +180,7 @@ class Books(RuleBasedStateMachine):
         payments = [key for key, (posting, _) in self.answers.items() if isinstance(posting, Payment)]
         if not payments:
             return
-        key = _one_of(payments, pick)
+        key = one_of(payments, pick)
         outcome = self._send(poster, payment(self.holders[0], 100_000, key=key))
         assert isinstance(outcome, Refused)
         assert outcome.code == "request_id_conflict"
@@ -215,7 +212,7 @@ class Books(RuleBasedStateMachine):
         """One payment given back through both processes at once, while others pay: one of the two refunds counts."""
         if not self.refundable:
             return
-        paid = _one_of(self.refundable, pick)
+        paid = one_of(self.refundable, pick)
         member, amount_yen = self.refundable.pop(paid)
         refunds = [refund(paid), refund(paid)]
         payments = [payment(self.holders[who], yen) for who, yen in amounts]
@@ -281,13 +278,7 @@ class Books(RuleBasedStateMachine):
         return outcome
 
     def _send(self, poster: int, posting: Posting) -> Outcome:
-        """As a client sends: a 503 or a 409 `request_in_progress` says to send the very same again."""
-        for _ in range(20):
-            try:
-                return self.posters[poster].post(posting)
-            except (TemporarilyUnavailable, RequestInProgress, OutcomeUnknown):
-                continue
-        raise AssertionError("no answer after twenty sendings")
+        return answered(self.posters[poster], posting)
 
     def _by_app(self, member: int, amount_yen: int) -> Payment:
         grant_id = self.grants[member]
@@ -313,23 +304,11 @@ class Books(RuleBasedStateMachine):
         self.refundable[outcome.transaction_id] = (member, amount_yen)
 
 
-def _one_of(things: Collection[Any], pick: int) -> Any:
-    return list(things)[pick % len(things)]
-
-
 def _said(outcome: Outcome) -> tuple[object, ...]:
     """What an answer says, apart from whether it is a repeated one."""
     if isinstance(outcome, Refused):
         return (outcome.code, dict(outcome.detail))
     return (outcome.transaction_id, outcome.position, outcome.amount_yen, outcome.balance_yen, outcome.created_at)
-
-
-@pytest.fixture
-def posters(fresh_database: str) -> Iterator[tuple[Poster, Poster]]:
-    pair = (Poster(fresh_database), Poster(fresh_database))
-    yield pair
-    for poster in pair:
-        poster.close()
 
 
 def test_the_books_stay_true_whatever_happens(

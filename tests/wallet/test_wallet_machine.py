@@ -6,7 +6,6 @@ what the database holds, and the books are clean.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -19,7 +18,6 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from app.wallet.errors import OutcomeUnknown, RequestInProgress, TemporarilyUnavailable
 from app.wallet.poster import Poster
 from app.wallet.postings import (
     Accepted,
@@ -39,6 +37,7 @@ from app.wallet.postings import (
 from app.wallet.settlement import closing
 from app.wallet.settlement.errors import NothingToSettle
 from app.wallet.verify import verify
+from tests.wallet.postings import answered, one_of
 from tests.wallet.world import World, in_days, read
 
 pytestmark = pytest.mark.ledger
@@ -101,7 +100,7 @@ class Wallets(RuleBasedStateMachine):
     def give_back(self, poster: int, pick: int, amount_yen: int | None) -> None:
         if not self.paid:
             return
-        paid = _one_of(self.paid, pick)
+        paid = one_of(self.paid, pick)
         left_yen = self.paid[paid]
         outcome = self._post(poster, Refund, transaction_id=paid, amount_yen=amount_yen)
         if left_yen == 0:
@@ -130,7 +129,7 @@ class Wallets(RuleBasedStateMachine):
     def capture(self, poster: int, pick: int, amount_yen: int | None) -> None:
         if not self.holds:
             return
-        held = _one_of(self.holds, pick)
+        held = one_of(self.holds, pick)
         outcome = self._post(poster, Capture, hold_id=held, amount_yen=amount_yen)
         assert isinstance(outcome, Accepted) or _code(outcome) in ("capture_exceeds_hold", "hold_expired")
 
@@ -138,7 +137,7 @@ class Wallets(RuleBasedStateMachine):
     def release(self, poster: int, pick: int, expired: bool) -> None:
         if not self.holds:
             return
-        held = _one_of(self.holds, pick)
+        held = one_of(self.holds, pick)
         outcome = self._post(poster, Release, hold_id=held, expired=expired)
         assert isinstance(outcome, Accepted) or (expired and _code(outcome) == "hold_not_expired")
 
@@ -146,7 +145,7 @@ class Wallets(RuleBasedStateMachine):
     def end_a_hold_twice_at_once(self, pick: int) -> None:
         if not self.holds:
             return
-        held = _one_of(self.holds, pick)
+        held = one_of(self.holds, pick)
         postings = [self.world.posting(Release, hold_id=held), self.world.posting(Capture, hold_id=held)]
         outcomes = self._post_at_once(postings)
         assert sum(isinstance(outcome, Accepted) for outcome in outcomes) == 1
@@ -252,17 +251,7 @@ class Wallets(RuleBasedStateMachine):
             del self.holds[posting.hold_id]
 
     def _send(self, poster: int, posting: Posting) -> Outcome:
-        """As a client sends: a 503 or a 409 `request_in_progress` says to send the very same again."""
-        for _ in range(20):
-            try:
-                return self.posters[poster].post(posting)
-            except (TemporarilyUnavailable, RequestInProgress, OutcomeUnknown):
-                continue
-        raise AssertionError("no answer after twenty sendings")
-
-
-def _one_of(things: Collection[Any], pick: int) -> Any:
-    return list(things)[pick % len(things)]
+        return answered(self.posters[poster], posting)
 
 
 def _code(outcome: Outcome) -> str | None:
@@ -274,14 +263,6 @@ def _said(outcome: Outcome) -> tuple[object, ...]:
     if isinstance(outcome, Refused):
         return (outcome.code, dict(outcome.detail))
     return (outcome.transaction_id, outcome.position, outcome.amount_yen, outcome.balance_yen, outcome.points_yen)
-
-
-@pytest.fixture
-def posters(fresh_database: str) -> Iterator[tuple[Poster, Poster]]:
-    pair = (Poster(fresh_database), Poster(fresh_database))
-    yield pair
-    for poster in pair:
-        poster.close()
 
 
 def test_the_wallets_stay_true_whatever_happens(

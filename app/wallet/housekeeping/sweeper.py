@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -12,14 +11,12 @@ from typing import Any
 import psycopg
 from flask import Flask
 
-from app.db import ENDS_WITH_ITS_HOST, PLANS_BY_KEY
-from app.issuer import NoIssuer, current_issuer
+from app.db import worker_connection
+from app.issuer import current_issuer
 from app.settings import Settings
 from app.wallet.housekeeping import due, notice
+from app.watch import Watch
 
-_log = logging.getLogger("kumiai.sweep")
-
-LOOK_EVERY_S = 20.0
 TELL_FROM_HOUR = 9
 """Mail about what expires leaves in the morning, not at midnight."""
 
@@ -27,44 +24,29 @@ _ONE_AT_A_TIME = "hashtext('kumiai sweep')"
 _NOW = "SELECT clock_timestamp() AT TIME ZONE %(zone)s"
 
 
-class Sweeper:
+class Sweeper(Watch):
     """One of as many as you like: while one is at it, the others let it work."""
 
+    log = logging.getLogger("kumiai.sweep")
+
     def __init__(self, app: Flask, settings: Settings) -> None:
-        self._app = app
-        self._settings = settings
-        self._stopping = threading.Event()
+        super().__init__(app, settings)
         self._expired_on = self._told_on = date.min  # the last days of which this process knows that all was done
-
-    def stop(self) -> None:
-        """Finish the batch in hand, then return from `run`."""
-        self._stopping.set()
-
-    def run(self) -> None:
-        """Sweep until `stop`. Whatever goes wrong is logged and tried again: mail does not stop for it."""
-        while not self._stopping.is_set():
-            try:
-                self.look()
-            except NoIssuer:
-                _log.info("no issuer yet")
-            except Exception as error:
-                _log.exception("not swept (%s); trying again", type(error).__name__)
-            self._stopping.wait(LOOK_EVERY_S)
 
     def look(self) -> None:
         """Do what is due now and was not done today. Raises psycopg.Error, and what posting raises."""
-        with self._app.app_context(), alone(self._settings.database_url) as connection:
+        with self.app.app_context(), alone(self.settings.database_url) as connection:
             if connection is None:
                 return
             current_issuer()
-            now = local_now(connection, self._settings)
+            now = local_now(connection, self.settings)
             self._all("holds ended", due.end_holds(connection))
             if self._expired_on != now.date():
                 done = self._all("wallets with expired value", due.expire(connection, today=now.date()))
                 done = self._all("rows deleted", due.delete_old(connection)) and done
                 self._expired_on = now.date() if done else self._expired_on
             if self._told_on != now.date() and now.hour >= TELL_FROM_HOUR:
-                days = self._settings.expiry_notice_days
+                days = self.settings.expiry_notice_days
                 done = not days or self._all("members told", notice.tell(today=now.date(), days=days))
                 self._told_on = now.date() if done else self._told_on
 
@@ -72,8 +54,8 @@ class Sweeper:
         """Whether it came to its end before it was to stop."""
         for count in batches:
             if count:
-                _log.info("%s: %s", what, count)
-            if self._stopping.is_set():
+                self.log.info("%s: %s", what, count)
+            if self.stopping.is_set():
                 return False
         return True
 
@@ -106,8 +88,6 @@ def local_now(connection: due.Connection, settings: Settings) -> datetime:
 @contextmanager
 def alone(database_url: str) -> Iterator[psycopg.Connection[Any] | None]:
     """A connection to sweep with, while nobody else sweeps; None where somebody does. It ends with its process."""
-    with psycopg.connect(
-        database_url, **ENDS_WITH_ITS_HOST, autocommit=True, options=PLANS_BY_KEY, application_name="kumiai sweep"
-    ) as connection:
+    with worker_connection(database_url, name="sweep") as connection:
         [got] = connection.execute(f"SELECT pg_try_advisory_lock({_ONE_AT_A_TIME})").fetchone() or [False]
         yield connection if got else None

@@ -16,6 +16,7 @@ from app.wallet.law.wallets import (
     not_closed,
     pay_in,
     split,
+    usable,
     wallet_of,
 )
 from app.wallet.postings import Adjustment, Charge, Close, Expiry, Move, Posting
@@ -57,7 +58,7 @@ def move(draft: Draft, index: int, transaction_id: UUID, posting: Move) -> NewTr
     if not allowed.min_yen <= posting.amount_yen <= allowed.max_yen or posting.amount_yen % allowed.step_yen:
         raise Refusal("invalid_amount", min_yen=allowed.min_yen, max_yen=allowed.max_yen, step_yen=allowed.step_yen)
     check_ceiling(draft, into, target, posting.amount_yen)
-    lots = split(draft, wallet, posting.amount_yen)
+    lots = split(usable(draft, wallet), posting.amount_yen)
     entry = Entry(draft)
     for lot, part_yen in lots:
         entry.take(wallet, lot, credit=draft.books.account(rule.books["moved"], rule.id), amount_yen=part_yen)
@@ -76,7 +77,7 @@ def adjustment(draft: Draft, index: int, transaction_id: UUID, posting: Adjustme
     book = draft.books.account(rule.books[posting.book], rule.id)
     entry = Entry(draft)
     if posting.takes_back:
-        for lot, part_yen in split(draft, wallet, posting.amount_yen):
+        for lot, part_yen in split(usable(draft, wallet), posting.amount_yen):
             entry.take(wallet, lot, credit=book, amount_yen=part_yen)
     else:
         check_ceiling(draft, wallet, rule, posting.amount_yen)

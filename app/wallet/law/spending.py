@@ -9,17 +9,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 from uuid import UUID
 
 from app.wallet.books import AccountState, WalletState
 from app.wallet.law.controls import allows_money, check_wallet_limits
 from app.wallet.law.draft import Draft, Entry, Refusal
-from app.wallet.law.wallets import active_wallet, fresh_lot, headroom_yen, pay_in, split, usable_yen
+from app.wallet.law.wallets import active_wallet, fresh_lot, headroom_yen, pay_in, split, usable
 from app.wallet.postings import Spending
 from app.wallet.rules import MoneyRule, ShopRule
 
 _ANYTHING = ""
 """The product group of an amount that does not say what it is for."""
+
+
+class Fund(NamedTuple):
+    """What one wallet could pay: its usable lots with what is free in each, and their sum."""
+
+    rule: MoneyRule
+    wallet: WalletState
+    lots: list[tuple[AccountState, int]]
+    yen: int
 
 
 @dataclass(slots=True)
@@ -52,15 +62,13 @@ def shares(draft: Draft, spending: Spending) -> list[Share]:
     amounts, missing_yen = _allot(funds, _needs(spending))
     if missing_yen:
         _refuse(spending, funds, missing_yen)
-    found = [
-        _share(draft, shop, rule, wallet, amounts[rule.code]) for rule, wallet, _ in funds if amounts.get(rule.code)
-    ]
+    found = [_share(draft, shop, fund, amounts[fund.rule.code]) for fund in funds if amounts.get(fund.rule.code)]
     for share in found:
         check_wallet_limits(draft, share.wallet, share.rule, share.amount_yen)
     return found
 
 
-def _funds(draft: Draft, spending: Spending) -> list[tuple[MoneyRule, WalletState, int]]:
+def _funds(draft: Draft, spending: Spending) -> list[Fund]:
     """The wallets that may pay, in their order, with what each can. Only the one asked for has to exist."""
     rules = draft.books.rules
     asked = active_wallet(draft, spending.member_id, spending.money)
@@ -70,7 +78,8 @@ def _funds(draft: Draft, spending: Spending) -> list[tuple[MoneyRule, WalletStat
         if wallet is None or draft.status(wallet) != "active":
             continue
         if code == spending.money or allows_money(draft, spending.controls, code):
-            found.append((rules.monies[code], wallet, usable_yen(draft, wallet)))
+            lots = usable(draft, wallet)
+            found.append(Fund(rules.monies[code], wallet, lots, sum(free_yen for _, free_yen in lots)))
     return found
 
 
@@ -84,7 +93,7 @@ def _needs(spending: Spending) -> dict[str, int]:
     return needs
 
 
-def _allot(funds: Sequence[tuple[MoneyRule, WalletState, int]], needs: dict[str, int]) -> tuple[dict[str, int], int]:
+def _allot(funds: Sequence[Fund], needs: dict[str, int]) -> tuple[dict[str, int], int]:
     """How much each money pays, and what nobody can.
 
     In their order each pays as much as it can. Where nothing is left that it may buy, one before it pays for something
@@ -92,7 +101,7 @@ def _allot(funds: Sequence[tuple[MoneyRule, WalletState, int]], needs: dict[str,
     """
     unpaid, amounts = dict(needs), dict[str, int]()
     paid: dict[tuple[int, str], int] = {}
-    for place, (rule, _, left_yen) in enumerate(funds):
+    for place, (rule, _, _, left_yen) in enumerate(funds):
         while left_yen and (way := _way(funds, unpaid, paid, place)):
             freed = [(later, before) for (_, before), (later, _) in pairwise(way)]
             part_yen = min(left_yen, unpaid[way[-1][1]], *(paid[one] for one in freed))
@@ -107,21 +116,21 @@ def _allot(funds: Sequence[tuple[MoneyRule, WalletState, int]], needs: dict[str,
 
 
 def _way(
-    funds: Sequence[tuple[MoneyRule, WalletState, int]],
+    funds: Sequence[Fund],
     unpaid: dict[str, int],
     paid: dict[tuple[int, str], int],
     place: int,
 ) -> list[tuple[int, str]]:
     """The shortest way to have the money at `place` pay: it for the first group, who paid for that for the next, and
     so on to a group that is not paid. Empty where there is none."""
-    ways = [[(place, group)] for group in unpaid if _buys(funds[place][0], group)]
+    ways = [[(place, group)] for group in unpaid if _buys(funds[place].rule, group)]
     seen = {way[0][1] for way in ways}
     for way in ways:  # grows meanwhile
         last = way[-1][1]
         if unpaid[last]:
             return way
         for payer in [other for (other, group), yen in paid.items() if group == last and yen]:
-            further = [group for group in unpaid if group not in seen and _buys(funds[payer][0], group)]
+            further = [group for group in unpaid if group not in seen and _buys(funds[payer].rule, group)]
             seen.update(further)
             ways += [[*way, (payer, group)] for group in further]
     return []
@@ -131,18 +140,18 @@ def _buys(rule: MoneyRule, group: str) -> bool:
     return rule.groups is None or group in rule.groups
 
 
-def _refuse(spending: Spending, funds: Sequence[tuple[MoneyRule, WalletState, int]], missing_yen: int) -> None:
+def _refuse(spending: Spending, funds: Sequence[Fund], missing_yen: int) -> None:
     """Nothing can make up the amount: for want of value, or because no money may buy this."""
     needs = _needs(spending)
-    unsold = sorted(group for group in needs if not any(_buys(rule, group) for rule, _, _ in funds))
+    unsold = sorted(group for group in needs if not any(_buys(fund.rule, group) for fund in funds))
     if unsold:
         raise Refusal("money_not_accepted", money=spending.money, groups=[group for group in unsold if group])
     raise Refusal("insufficient_balance", balance_yen=spending.amount_yen - missing_yen, short_by_yen=missing_yen)
 
 
-def _share(draft: Draft, shop: ShopRule, rule: MoneyRule, wallet: WalletState, amount_yen: int) -> Share:
-    takings = draft.books.account(shop.monies[rule.code].takings_id, rule.id)
-    return Share(rule, wallet, takings, amount_yen, split(draft, wallet, amount_yen))
+def _share(draft: Draft, shop: ShopRule, fund: Fund, amount_yen: int) -> Share:
+    takings = draft.books.account(shop.monies[fund.rule.code].takings_id, fund.rule.id)
+    return Share(fund.rule, fund.wallet, takings, amount_yen, split(fund.lots, amount_yen))
 
 
 def grant_points(entry: Entry, *, shop: ShopRule, member_id: UUID, paid: Sequence[tuple[MoneyRule, int]]) -> int:

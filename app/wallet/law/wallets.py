@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from app.money import MAX_AMOUNT_YEN
@@ -52,15 +53,11 @@ def usable(draft: Draft, wallet: WalletState) -> list[tuple[AccountState, int]]:
     ]
 
 
-def usable_yen(draft: Draft, wallet: WalletState) -> int:
-    return sum(free_yen for _, free_yen in usable(draft, wallet))
-
-
-def split(draft: Draft, wallet: WalletState, amount_yen: int) -> list[tuple[AccountState, int]]:
-    """Which lots make up an amount, which must be there."""
+def split(lots: Sequence[tuple[AccountState, int]], amount_yen: int) -> list[tuple[AccountState, int]]:
+    """Which of the usable lots make up an amount, which must be there."""
     parts = []
     missing_yen = amount_yen
-    for lot, free_yen in usable(draft, wallet):
+    for lot, free_yen in lots:
         part_yen = min(missing_yen, free_yen)
         parts.append((lot, part_yen))
         missing_yen -= part_yen

@@ -17,7 +17,7 @@ from uuid import UUID
 import psycopg
 from flask import Flask
 
-from app.db import DATABASE_AWAY, ENDS_WITH_ITS_HOST, PLANS_BY_KEY, transaction
+from app.db import DATABASE_AWAY, transaction, worker_connection
 from app.issuer import NoIssuer
 from app.settings import Settings
 from app.wallet.webhooks import delivery, feed, lanes
@@ -59,7 +59,7 @@ class Sender:
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="webhook") as pool:
             while not self._stopping:
                 try:
-                    with _connect(self._settings.database_url) as connection:
+                    with worker_connection(self._settings.database_url, name="webhooks") as connection:
                         self._serve(connection, pool)
                 except (*DATABASE_AWAY, NoIssuer) as error:
                     _log.warning("no database (%s); trying again", type(error).__name__)
@@ -127,12 +127,6 @@ class Sender:
     def _busy(self) -> list[UUID]:
         with self._guard:
             return [id_ for id_, count in self._under_way.items() if count >= self._windows[id_]]
-
-
-def _connect(database_url: str) -> psycopg.Connection[Any]:
-    return psycopg.connect(
-        database_url, **ENDS_WITH_ITS_HOST, autocommit=True, options=PLANS_BY_KEY, application_name="kumiai webhooks"
-    )
 
 
 def deliver(app: Flask, lane: Lane, *, settings: Settings) -> bool:

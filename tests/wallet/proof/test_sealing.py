@@ -15,7 +15,8 @@ import psycopg
 import pytest
 from flask import Flask
 
-from app.db import transaction
+from app import watch
+from app.db import transaction, worker_connection
 from app.doctor import database_checks
 from app.issuer import NoIssuer
 from app.oauth import keys
@@ -211,7 +212,7 @@ def test_a_worker_that_was_overtaken_does_not_sign_the_next_day_for_it(
 
     zone, url = settings_of(books).zone, settings_of(books).issuer_url
     (issuer_id,) = rows(books, "SELECT id FROM issuer")[0]
-    with books.app_context(), sealer.connect(settings_of(books).database_url) as connection:
+    with books.app_context(), worker_connection(settings_of(books).database_url, name="proof") as connection:
         monkeypatch.setattr(sealing, "_locked", overtaken)
         sign = partial(statement.sign, sealing_key=settings_of(books).sealing_key)
         sealing.sign_next(connection, issuer_id=issuer_id, issuer_url=url, zone=zone, sign=sign)
@@ -225,7 +226,7 @@ def sealed(app: Flask) -> int:
 
 def look_without_signing(app: Flask) -> None:
     (issuer_id,) = rows(app, "SELECT id FROM issuer")[0]
-    with sealer.connect(settings_of(app).database_url) as connection:
+    with worker_connection(settings_of(app).database_url, name="proof") as connection:
         sealing.seal_next(connection, issuer_id=issuer_id, zone=settings_of(app).zone)
 
 
@@ -348,7 +349,7 @@ def test_what_stops_the_sealing_stops_nothing_else(
 ) -> None:
     """It says so in the log, tries again, and ends when it is told to: mail and clients are served meanwhile."""
     app, settings = own_yesterday.app, settings_of(own_yesterday.app)
-    monkeypatch.setattr(sealer, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(watch, "LOOK_EVERY_S", 0.01)
     if why == "no issuer":
         monkeypatch.setattr(sealer, "current_issuer", _no_issuer)
     elif why == "no database":
@@ -361,16 +362,18 @@ def test_what_stops_the_sealing_stops_nothing_else(
     with caplog.at_level("INFO", "kumiai.proof"), ThreadPoolExecutor(1) as pool:
         part = sealer.Sealer(app, settings)
         running = pool.submit(part.run)
-        eventually(lambda: len([line for line in caplog.messages if line.startswith(SAYS[why])]) > 1 or None)
-        part.stop()
+        try:
+            eventually(lambda: len([line for line in caplog.messages if line.startswith(SAYS[why])]) > 1 or None)
+        finally:
+            part.stop()
         running.result(timeout=10)
     assert rows(app, DAYS) == [(1, 1), (2, 4)]
 
 
 SAYS = {
     "no issuer": "no issuer yet",
-    "no database": "not sealed (OperationalError)",
-    "another sealing key": "not sealed (SealBroken)",
+    "no database": "not done (OperationalError)",
+    "another sealing key": "not done (SealBroken)",
 }
 
 
