@@ -128,12 +128,13 @@ class Running:
         running = self.stack.enter_context(process(command, env=server_env(self.settings), log=self.folder / "worker"))
         return psutil.Process(running.pid)
 
-    def kill_web_worker(self) -> None:
-        """granian forks itself for each, and starts another in its place."""
+    def kill_web_worker(self, number: int) -> None:
+        """granian forks itself for each, and starts another in its place, last of its children. The same one killed
+        twice within some seconds it takes for a crash loop, and ends."""
         server = self.server
         workers = [child for child in server.children() if child.cmdline() == server.cmdline()]
         assert len(workers) == WORKERS, [child.cmdline() for child in server.children()]
-        workers[-1].kill()
+        workers[number].kill()
 
     def kill_postgres(self) -> None:
         killed = psutil.Process(self.postgres.pid)
@@ -186,7 +187,7 @@ def test_nothing_acknowledged_is_lost_and_nothing_moves_twice(running: Running) 
         thread.start()
     try:
         _wait_for_more(clients, 100)
-        running.kill_web_worker()
+        running.kill_web_worker(1)
         _wait_for_more(clients, 100)
         for _ in range(2):
             worker.kill()
@@ -195,7 +196,7 @@ def test_nothing_acknowledged_is_lost_and_nothing_moves_twice(running: Running) 
             worker = running.start_worker()
             running.kill_postgres()
             _wait_for_more(clients, 100)
-        running.kill_web_worker()
+        running.kill_web_worker(0)
         _wait_for_more(clients, 100)
     finally:
         clients.stop.set()
