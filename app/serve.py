@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import sys
@@ -57,6 +58,17 @@ def keep_to_one_processor(*, claimed_as: str = "kumiai-processor") -> None:
             continue
         _claims.append(claim)
         return
+
+
+def let_garbage_wait() -> None:
+    """Have Python look for garbage seldom, and never among what was there at the start.
+
+    Every request leaves as quickly as its references go; what is made in circles is rare. By default Python looks
+    through hundreds of thousands of objects again and again: a quarter of the work of a batch of payments.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def _serve(target: str, *, host: str, port: int, workers: int, threads: int) -> None:

@@ -57,7 +57,7 @@ class Reader:
         return books
 
     def _books(self, keys: Keys, postings: Sequence[Posting]) -> Books:
-        wanted = document({"member_id": m.hex, "money_id": self.rulebook.id_of(i)} for m, i in keys.wallets)
+        wanted = document({"member_id": m, "money_id": self.rulebook.id_of(i)} for m, i in keys.wallets)
         names = {(p.requester, p.request_id) for p in postings}
         rare = {
             **({sql.LOCK_CODES: "codes"} if keys.codes else {}),
@@ -170,7 +170,7 @@ class Reader:
     def _make_lots(self, books: Books, wanted: set[tuple[UUID, str, Any]]) -> None:
         """Make lots that are not there, under their wallets' locks, and put each in its place by date."""
         wallets = {wallet.id: wallet for wallet in books.wallets.values()}
-        rows = document({"wallet_id": w.hex, "expires_on": d.isoformat()} for w, _, d in sorted(wanted, key=str))
+        rows = document({"wallet_id": w, "expires_on": d.isoformat()} for w, _, d in sorted(wanted, key=str))
         parameters = {"issuer": self.issuer_id, "lots": rows}
         for wallet_id, account_id, money_id, expires_on in self._rows(parameters, sql.NEW_LOTS)[0]:
             wallet = wallets[wallet_id]
