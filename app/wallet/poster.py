@@ -5,7 +5,8 @@ never waits for more), posts it as one transaction on its own connection, and wa
 flight the next batch forms by itself: light load means batches of one, a lunch rush means large ones.
 
 What fails is tried again, invisibly and a bounded number of times. That is always safe: a request that was
-written answers from its row.
+written answers from its row. The first try does not look for such rows, since nearly every request is new: one that is
+not finds its name taken, and only then are they read.
 """
 
 from __future__ import annotations
@@ -45,7 +46,6 @@ _ATTEMPTS = 5
 _TRANSIENT = (
     psycopg.errors.DeadlockDetected,
     psycopg.errors.SerializationFailure,
-    psycopg.errors.UniqueViolation,  # another poster wrote the same request first: the next try finds its row
     RulesChanged,
 )
 
@@ -230,7 +230,7 @@ class Poster:
         """Try a batch, of these sendings, until it is committed. Raises what no further try would mend."""
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                return self._once(batch)
+                return self._once(batch, repeats=attempt > 1)
             except psycopg.errors.LockNotAvailable as error:
                 # Somebody outside holds a row of one of them; the others must not wait for it again and again.
                 self._rollback()
@@ -242,6 +242,10 @@ class Poster:
                 self._rollback()
                 if attempt > 1:
                     raise
+            except psycopg.errors.UniqueViolation:  # a name that is taken: the next try finds its row
+                self._rollback()
+                if attempt == 1:
+                    continue
             except _TRANSIENT:
                 self._rollback()
             except psycopg.OperationalError as error:
@@ -254,12 +258,17 @@ class Poster:
                 time.sleep(random.uniform(0.5, 1.0) * 0.02 * 3**attempt)  # noqa: S311  # jitter, not a secret
         raise TemporarilyUnavailable
 
-    def _once(self, batch: Batch) -> list[Outcome]:
+    def _once(self, batch: Batch, *, repeats: bool) -> list[Outcome]:
         connection = self._connect()
         assert self._issuer_id is not None
         assert self._rulebook is not None
         return post_batch(
-            connection, issuer_id=self._issuer_id, time_zone=self._time_zone, rulebook=self._rulebook, batch=batch
+            connection,
+            issuer_id=self._issuer_id,
+            time_zone=self._time_zone,
+            rulebook=self._rulebook,
+            batch=batch,
+            repeats=repeats,
         )
 
     def _connect(self) -> Connection:
