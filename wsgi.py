@@ -6,12 +6,12 @@ from flask import Flask
 def __getattr__(name: str) -> Flask:
     if name == "app":
         from app.factory import create_app
-        from app.serve import keep_to_one_processor, let_garbage_wait
+        from app.serve import keep_to_one_processor, work_without_pause
         from app.settings import Settings
 
         keep_to_one_processor()
         server = create_app(Settings.from_env())
-        let_garbage_wait()
+        work_without_pause()
         return server
     if name == "mypage":
         from app.mypage.factory import create_mypage
