@@ -72,7 +72,7 @@ _KEPT = frozenset({"grant_id", "terminal_id", "card_id", "hold_id", "description
 
 
 @cache
-def _kept(kind: type[Posting]) -> tuple[str, ...]:
+def _kept(kind: type[Any]) -> tuple[str, ...]:
     """The fields of a posting that its transaction keeps as they are."""
     return tuple(field.name for field in fields(kind) if field.name in _KEPT)
 
@@ -94,7 +94,8 @@ def _transaction_row(n: int, new: NewTransaction) -> dict[str, Any]:
         "member_id": new.member_id,
         "shop_id": new.shop_id,
     }
-    for name in _kept(type(posting)):
+    made_of: Any = type(posting)
+    for name in _kept(made_of):
         if value := getattr(posting, name):
             row[name] = value
     if new.reverses:

@@ -129,7 +129,7 @@ def test_a_transfer_is_of_a_transaction_and_of_accounts_of_its_money(
     """No foreign key says so row by row; the trigger says it for the whole statement."""
     with pytest.raises(psycopg.errors.ForeignKeyViolation, match="not there, or of another money"):
         connection.execute(
-            "INSERT INTO transfer (transaction_id, line, position, money_id, debit_account_id, credit_account_id,"  # noqa: S608
+            "INSERT INTO transfer (transaction_id, line, position, money_id, debit_account_id, credit_account_id,"
             " amount_yen, debit_after_yen, credit_after_yen)"
             f" SELECT {transaction_id}, 99, {position}, a.money_id, {debit}, {credit}, 1, 0, 1"
             "   FROM transaction t, account a, account b, account c"
