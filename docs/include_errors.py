@@ -22,7 +22,14 @@ PAGE = HERE / "api.md"
 _PLACE = re.compile(r"<!-- errors -->\n.*?<!-- /errors -->", re.DOTALL)
 
 NOT_TOLD = frozenset(
-    {"hold_not_expired", "already_expired", "nothing_expired", "wallet_has_holds", "payout_quota_exceeded"}
+    {
+        "hold_not_expired",
+        "already_expired",
+        "nothing_expired",
+        "wallet_awaits_charges",
+        "wallet_has_holds",
+        "payout_quota_exceeded",
+    }
 )
 """Refusals of what only the office and the worker ask for."""
 

@@ -62,7 +62,7 @@ def _outcomes(decision: Decision, head: tuple[Any, ...] | None) -> list[Outcome]
         if isinstance(ruling, SameAs):
             outcomes.append(replace(outcomes[ruling.index], hit=True))
         elif isinstance(ruling, NewTransaction):
-            position += 0 if ruling.dry_run else 1
+            position += 0 if ruling.dry_run else len(ruling.before) + 1
             place = 0 if ruling.dry_run else position
             outcomes.append(_accepted(ruling, position=place, created_at=created_at))
         else:

@@ -6,7 +6,7 @@ nothing changes them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from uuid import UUID
@@ -82,11 +82,6 @@ class WalletState:
     spent_day_yen: int
     spent_month_yen: int
     lots: list[AccountState] = field(default_factory=list)
-
-    def is_over(self, lot: AccountState, today: date) -> bool:
-        """Whether a lot's value has expired."""
-        last_day = self.expires_on if lot.expires_on is None else lot.expires_on
-        return last_day is not None and last_day < today
 
     def lot_of(self, expires_on: date | None) -> AccountState | None:
         return next((lot for lot in self.lots if lot.expires_on == expires_on), None)
@@ -209,9 +204,8 @@ class EndedHold:
 
 @dataclass(slots=True, kw_only=True)
 class NewTransaction:
-    """A transaction to be written. `index` is its posting's place in the batch."""
+    """A transaction to be written."""
 
-    index: int
     id: UUID
     kind: str
     posting: Posting
@@ -228,6 +222,8 @@ class NewTransaction:
     reverses: UUID | None = None
     hold: NewHold | None = None
     ended_hold: EndedHold | None = None
+    before: Sequence[NewTransaction] = ()
+    """What must be written before it: value that had expired leaves a wallet before other value enters it."""
     dry_run: bool = False
 
 

@@ -45,7 +45,7 @@ def decide(books: Books, batch: Sequence[tuple[UUID, Posting]]) -> Decision:
     first: dict[tuple[str, str], int] = {}
     for index, (transaction_id, posting) in enumerate(batch):
         if is_dry_run(posting):
-            rulings.append(_try(draft.fork(), index, transaction_id, posting))
+            rulings.append(_try(draft.fork(), transaction_id, posting))
             continue
         key = (posting.requester, posting.request_id)
         repeated = _repeated(books, batch, first.get(key), posting)
@@ -54,7 +54,7 @@ def decide(books: Books, batch: Sequence[tuple[UUID, Posting]]) -> Decision:
             continue
         first[key] = index
         try:
-            rulings.append(_judge(draft, index, transaction_id, posting))
+            rulings.append(_judge(draft, transaction_id, posting))
         except Refusal as refusal:
             rulings.append(refusal.refused)
     return Decision(
@@ -72,10 +72,10 @@ def is_dry_run(posting: Posting) -> bool:
     return isinstance(posting, Payment | Refund | Move) and posting.dry_run
 
 
-def _try(draft: Draft, index: int, transaction_id: UUID, posting: Posting) -> Ruling:
+def _try(draft: Draft, transaction_id: UUID, posting: Posting) -> Ruling:
     """What would become of a posting now."""
     try:
-        new = _judge(draft, index, transaction_id, posting)
+        new = _judge(draft, transaction_id, posting)
     except Refusal as refusal:
         return refusal.refused
     new.dry_run = True
@@ -101,30 +101,30 @@ def _repeated(
     return SameAs(index=earlier)
 
 
-def _judge(draft: Draft, index: int, transaction_id: UUID, posting: Posting) -> NewTransaction:
+def _judge(draft: Draft, transaction_id: UUID, posting: Posting) -> NewTransaction:
     match posting:
         case Payment():
-            return payment(draft, index, transaction_id, posting)
+            return payment(draft, transaction_id, posting)
         case Refund():
-            return refund(draft, index, transaction_id, posting)
+            return refund(draft, transaction_id, posting)
         case Charge():
-            return charge(draft, index, transaction_id, posting)
+            return charge(draft, transaction_id, posting)
         case Move():
-            return move(draft, index, transaction_id, posting)
+            return move(draft, transaction_id, posting)
         case Hold():
-            return hold(draft, index, transaction_id, posting)
+            return hold(draft, transaction_id, posting)
         case Capture():
-            return capture(draft, index, transaction_id, posting)
+            return capture(draft, transaction_id, posting)
         case Release():
-            return release(draft, index, transaction_id, posting)
+            return release(draft, transaction_id, posting)
         case Adjustment():
-            return adjustment(draft, index, transaction_id, posting)
+            return adjustment(draft, transaction_id, posting)
         case Expiry():
-            return expiry(draft, index, transaction_id, posting)
+            return expiry(draft, transaction_id, posting)
         case Close():
-            return close(draft, index, transaction_id, posting)
+            return close(draft, transaction_id, posting)
         case Settle():
-            return settle(draft, index, transaction_id, posting)
+            return settle(draft, transaction_id, posting)
         case Declined():
             raise Refusal(posting.refused.code, **posting.refused.detail)
     raise AssertionError(f"no law for {type(posting).__name__}")

@@ -44,6 +44,7 @@ STATUS_OF = {
     "code_expired": 409,
     "already_expired": 422,
     "nothing_expired": 409,
+    "wallet_awaits_charges": 409,
     "wallet_has_holds": 409,
     "payout_quota_exceeded": 422,
     "proof_not_ready": 409,

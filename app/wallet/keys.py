@@ -83,11 +83,11 @@ def keys_of(
             case Move():
                 for money in (posting.money, posting.to_money):
                     keys.wallets.add((posting.member_id, money))
-                    keys.accounts.update(_books(rules, money, "moved"))
+                    keys.accounts.update(_books(rules, money, "moved", "expired"))
             case Settle():
                 _settle(keys, posting, rules)
             case Refund() if posting.transaction_id in originals:
-                _refund(keys, originals[posting.transaction_id])
+                _refund(keys, originals[posting.transaction_id], rules)
             case Capture() | Release() if posting.hold_id in holds:
                 held = holds[posting.hold_id]
                 keys.controls.update(held.controls)
@@ -114,7 +114,7 @@ def _shop(keys: Keys, rules: Rules, member_id: UUID, shop_id: UUID, monies: Iter
         rule = rules.monies.get(money)
         if rule is not None and rule.points_money is not None:
             keys.wallets.add((member_id, rule.points_money))
-            keys.accounts.update(_books(rules, rule.points_money, "points_granted"))
+            keys.accounts.update(_books(rules, rule.points_money, "points_granted", "expired"))
 
 
 def _settle(keys: Keys, posting: Settle, rules: Rules) -> None:
@@ -125,12 +125,13 @@ def _settle(keys: Keys, posting: Settle, rules: Rules) -> None:
             keys.accounts.add(shop.monies[money].takings_id)
 
 
-def _refund(keys: Keys, original: Original) -> None:
+def _refund(keys: Keys, original: Original, rules: Rules) -> None:
     keys.judged = True
     keys.wallets.add((original.member_id, original.money))  # whose balance is told, whether it paid or not
     for past in original.transfers:
         keys.wallets.add((original.member_id, past.money))
         keys.accounts.update(past.outside)
+        keys.accounts.update(_books(rules, past.money, "expired"))
 
 
 def _books(rules: Rules, money: str, *names: str) -> Iterable[int]:

@@ -167,7 +167,7 @@ class Wallet(Base):
         CheckConstraint("total_yen >= 0", name="total_not_negative"),
         CheckConstraint("pending_yen >= 0 AND pending_yen <= total_yen", name="pending_is_there"),
         CheckConstraint("reserved_yen >= 0", name="reserved_not_negative"),
-        CheckConstraint("status <> 'closed' OR total_yen = 0", name="closed_is_empty"),
+        CheckConstraint("status <> 'closed' OR (total_yen = 0 AND reserved_yen = 0)", name="closed_is_empty"),
         CheckConstraint("max_per_payment_yen > 0", name="max_per_payment_positive"),
         CheckConstraint("max_per_day_yen > 0", name="max_per_day_positive"),
         CheckConstraint("max_per_month_yen > 0", name="max_per_month_positive"),

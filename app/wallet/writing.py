@@ -29,7 +29,7 @@ def write(
     connection: Connection, *, issuer_id: UUID, time_zone: str, batch: Batch, decision: Decision
 ) -> psycopg.Cursor[tuple[Any, ...]] | None:
     """Send what was decided. Returns the cursor of the positions taken; None where nothing moved."""
-    moved = [ruling for ruling in decision.rulings if isinstance(ruling, NewTransaction) and not ruling.dry_run]
+    moved = list(_moved(decision))
     if refused := list(_refused_rows(batch, decision)):
         refusals = {"issuer": issuer_id, "requests": document(refused)}
         connection.execute(sql.WRITE_REFUSALS, refusals, prepare=True)
@@ -51,6 +51,14 @@ def write(
     head = connection.execute(sql.WRITE, parameters, prepare=True)
     _write_what_few_have(connection, issuer_id=issuer_id, moved=moved, decision=decision)
     return head
+
+
+def _moved(decision: Decision) -> Iterator[NewTransaction]:
+    """The transactions to be written, in the order of their positions."""
+    for ruling in decision.rulings:
+        if isinstance(ruling, NewTransaction) and not ruling.dry_run:
+            yield from ruling.before
+            yield ruling
 
 
 def _write_what_few_have(

@@ -162,6 +162,17 @@ def test_what_was_refused_may_be_asked_again_when_the_hold_is_over(_context: Non
     assert accepted.amount_yen == 500
 
 
+def test_a_wallet_that_awaits_charges_is_not_closed(_context: None) -> None:
+    world = World()
+    world.charge(world.meal, 500)
+    with transaction() as session:
+        sql = "UPDATE wallet SET reserved_yen = 300 WHERE member_id = :m AND total_yen > 0"
+        session.execute(text(sql), {"m": world.member_id})
+    [refused], is_closed = close(world, money=world.meal)
+    assert isinstance(refused, Refused)
+    assert (refused.code, is_closed) == ("wallet_awaits_charges", False)
+
+
 def test_what_expired_is_not_paid_out(_context: None) -> None:
     world = World(expiry="after_charge", expiry_months=6)
     world.charge(world.meal, 500)

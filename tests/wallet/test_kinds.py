@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -19,6 +20,7 @@ from app.wallet.postings import (
     Accepted,
     Adjustment,
     Capture,
+    Charge,
     Close,
     Expiry,
     Hold,
@@ -27,6 +29,7 @@ from app.wallet.postings import (
     Part,
     Payment,
     Refund,
+    Refused,
     Release,
 )
 from app.wallet.verify import verify
@@ -145,6 +148,78 @@ def test_months_after_the_last_charge_move_with_it() -> None:
         "SELECT expires_on FROM wallet WHERE member_id = :m AND expires_on IS NOT NULL", m=world.member_id
     )
     assert in_days(175) < until < in_days(190)
+
+
+def _let_undated_expire(world: World) -> None:
+    with transaction() as session:
+        sql = "UPDATE wallet SET expires_on = :d WHERE member_id = :m AND expires_on IS NOT NULL"
+        session.execute(text(sql), {"d": in_days(-9), "m": world.member_id})
+
+
+@pytest.mark.parametrize("entering", ["charge", "grant", "move", "refund"])
+def test_what_has_expired_leaves_before_other_value_enters(entering: str) -> None:
+    """Nobody has swept yet. The day of the undated lot moves, and what was in it must not come back with it."""
+    world = World(expiry="after_charge", expiry_months=6, ceiling_yen=1_000)
+    world.charge(world.meal, 900)
+    world.charge(world.base, 300)
+    paid = world.accepted(Payment, amount_yen=300)
+    _let_undated_expire(world)
+    kind, values = {
+        "charge": (Charge, {"money": world.meal, "amount_yen": 500, "book": "issued_by_cash"}),
+        "grant": (Adjustment, {"money": world.meal, "amount_yen": 500, "book": "granted"}),
+        "move": (Move, {"money": world.base, "to_money": world.meal, "amount_yen": 300}),
+        "refund": (Refund, {"transaction_id": paid.transaction_id}),
+    }[entering]
+    posting = world.posting(kind, **values)
+    entered, again = ledger.post(posting), ledger.post(posting)
+    assert isinstance(entered, Accepted)
+    assert isinstance(again, Accepted)
+    assert again == replace(entered, hit=True, parts=again.parts)
+    [(expired_yen, before)] = read(
+        "SELECT amount_yen, position FROM transaction WHERE member_id = :m AND kind = 'expiry'", m=world.member_id
+    )
+    assert (expired_yen, before) == (600, entered.position - 1)
+    assert world.balance_yen(world.meal) == entered.amount_yen
+    assert world.accepted(Payment, amount_yen=entered.amount_yen, money_only=True).amount_yen == entered.amount_yen
+    assert world.refused(Expiry, money=world.meal) == "nothing_expired"
+
+
+def test_a_payment_right_behind_a_charge_spends_it_though_what_was_there_had_expired() -> None:
+    world = World(expiry="after_charge", expiry_months=6)
+    world.charge(world.meal, 900)
+    _let_undated_expire(world)
+    charged, paid, too_much = ledger.post_many(
+        [
+            world.posting(Charge, money=world.meal, amount_yen=500, book="issued_by_cash"),
+            world.posting(Payment, amount_yen=500, money_only=True),
+            world.posting(Payment, amount_yen=1, money_only=True),
+        ]
+    )
+    assert isinstance(charged, Accepted)
+    assert isinstance(paid, Accepted)
+    assert (paid.position, paid.balance_yen) == (charged.position + 1, 0)
+    assert isinstance(too_much, Refused)
+    assert too_much.code == "insufficient_balance"
+
+
+def test_what_is_held_of_expired_value_stays_for_its_hold() -> None:
+    world = World(expiry="after_charge", expiry_months=6)
+    world.charge(world.meal, 900)
+    held = world.accepted(Hold, amount_yen=200, expires_at=soon())
+    _let_undated_expire(world)
+    world.charge(world.meal, 100)
+    assert world.balance_yen(world.meal) == 300
+    assert world.accepted(Capture, hold_id=held.transaction_id).balance_yen == 100
+
+
+def test_points_that_have_expired_leave_before_a_payment_earns_more() -> None:
+    world = World()
+    world.rule(world.points, expiry="after_charge", expiry_months=6)
+    world.charge(world.meal, 1_000)
+    world.accepted(Adjustment, money=world.points, amount_yen=50, book="granted")
+    _let_undated_expire(world)
+    assert world.accepted(Payment, amount_yen=500).points_yen == 5
+    assert world.balance_yen(world.points) == 5
 
 
 def test_a_hold_is_captured_in_part_once() -> None:

@@ -97,6 +97,18 @@ def test_a_wallet_holds_no_more_than_its_ceiling(connection: psycopg.Connection,
         _write(connection, kind, debit="granted", credit="lot")
 
 
+def test_expired_value_does_not_come_back_to_life(connection: psycopg.Connection) -> None:
+    connection.execute("UPDATE wallet SET expires_on = current_date - 9")
+    connection.execute("UPDATE issuer_head SET created_at = created_at + interval '1 second'")
+    with pytest.raises(psycopg.errors.CheckViolation, match="comes back to life"):
+        connection.execute("UPDATE wallet SET expires_on = current_date + 9")
+
+
+def test_a_wallet_that_awaits_charges_is_not_closed(connection: psycopg.Connection) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation, match="ck_wallet_closed_is_empty"):
+        connection.execute("UPDATE wallet SET status = 'closed', reserved_yen = 1 WHERE total_yen = 0")
+
+
 def test_reserved_headroom_counts_towards_the_ceiling(connection: psycopg.Connection) -> None:
     connection.execute("UPDATE money SET ceiling_yen = 1000")
     connection.execute("UPDATE wallet SET reserved_yen = 1")

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from app.wallet.books import NewTransaction, WalletState
+from app.wallet.books import NewTransaction
 from app.wallet.law.draft import Draft, Entry, Refusal
 from app.wallet.law.paying import check_code, use_code
 from app.wallet.law.wallets import (
     active_wallet,
     check_amount,
     check_ceiling,
+    expire,
     fresh_lot,
     money_rule,
     not_closed,
+    of_wallet,
     pay_in,
     split,
     usable,
     wallet_of,
 )
-from app.wallet.postings import Adjustment, Charge, Close, Expiry, Move, Posting
+from app.wallet.postings import Adjustment, Charge, Close, Expiry, Move
 
 COUNTS_AGAINST_QUOTA = "small_amount"
 
 
-def charge(draft: Draft, index: int, transaction_id: UUID, posting: Charge) -> NewTransaction:
+def charge(draft: Draft, transaction_id: UUID, posting: Charge) -> NewTransaction:
     check_code(draft, posting.code_id)
     check_amount(posting.amount_yen)
     rule = money_rule(draft, posting.money)
@@ -37,15 +39,15 @@ def charge(draft: Draft, index: int, transaction_id: UUID, posting: Charge) -> N
         wallet = active_wallet(draft, posting.member_id, posting.money)
         check_ceiling(draft, wallet, rule, posting.amount_yen)
     use_code(draft, posting.code_id, transaction_id)
-    entry = Entry(draft)
+    entry = Entry(draft, transaction_id)
     book = draft.books.account(rule.books[posting.book], rule.id)
     pay_in(entry, wallet, rule, debit=book, amount_yen=posting.amount_yen, lot=fresh_lot(draft, wallet, rule))
     if posting.reserved_yen:
         draft.wallet_change(wallet).reserved_yen -= min(posting.reserved_yen, wallet.reserved_yen)
-    return _of_wallet(entry, index, transaction_id, posting, wallet, kind="charge", amount_yen=posting.amount_yen)
+    return of_wallet(entry, posting, wallet, kind="charge", amount_yen=posting.amount_yen)
 
 
-def move(draft: Draft, index: int, transaction_id: UUID, posting: Move) -> NewTransaction:
+def move(draft: Draft, transaction_id: UUID, posting: Move) -> NewTransaction:
     check_amount(posting.amount_yen)
     if posting.money == posting.to_money:
         raise Refusal("same_account", money=posting.money)
@@ -59,15 +61,15 @@ def move(draft: Draft, index: int, transaction_id: UUID, posting: Move) -> NewTr
         raise Refusal("invalid_amount", min_yen=allowed.min_yen, max_yen=allowed.max_yen, step_yen=allowed.step_yen)
     check_ceiling(draft, into, target, posting.amount_yen)
     lots = split(usable(draft, wallet), posting.amount_yen)
-    entry = Entry(draft)
+    entry = Entry(draft, transaction_id)
     for lot, part_yen in lots:
         entry.take(wallet, lot, credit=draft.books.account(rule.books["moved"], rule.id), amount_yen=part_yen)
     out = draft.books.account(target.books["moved"], target.id)
     pay_in(entry, into, target, debit=out, amount_yen=posting.amount_yen, lot=fresh_lot(draft, into, target))
-    return _of_wallet(entry, index, transaction_id, posting, wallet, kind="move", amount_yen=posting.amount_yen)
+    return of_wallet(entry, posting, wallet, kind="move", amount_yen=posting.amount_yen)
 
 
-def adjustment(draft: Draft, index: int, transaction_id: UUID, posting: Adjustment) -> NewTransaction:
+def adjustment(draft: Draft, transaction_id: UUID, posting: Adjustment) -> NewTransaction:
     check_amount(posting.amount_yen)
     rule = money_rule(draft, posting.money)
     if posting.book not in rule.books:
@@ -75,7 +77,7 @@ def adjustment(draft: Draft, index: int, transaction_id: UUID, posting: Adjustme
     wallet = wallet_of(draft, posting.member_id, posting.money)
     not_closed(draft, wallet)
     book = draft.books.account(rule.books[posting.book], rule.id)
-    entry = Entry(draft)
+    entry = Entry(draft, transaction_id)
     if posting.takes_back:
         for lot, part_yen in split(usable(draft, wallet), posting.amount_yen):
             entry.take(wallet, lot, credit=book, amount_yen=part_yen)
@@ -89,44 +91,39 @@ def adjustment(draft: Draft, index: int, transaction_id: UUID, posting: Adjustme
             assert dated is not None, "the lots a posting may want are made before it is judged"
             lot = dated
         pay_in(entry, wallet, rule, debit=book, amount_yen=posting.amount_yen, lot=lot)
-    return _of_wallet(entry, index, transaction_id, posting, wallet, kind="adjustment", amount_yen=posting.amount_yen)
+    return of_wallet(entry, posting, wallet, kind="adjustment", amount_yen=posting.amount_yen)
 
 
-def expiry(draft: Draft, index: int, transaction_id: UUID, posting: Expiry) -> NewTransaction:
+def expiry(draft: Draft, transaction_id: UUID, posting: Expiry) -> NewTransaction:
     rule = money_rule(draft, posting.money)
     wallet = wallet_of(draft, posting.member_id, posting.money)
-    over = [
-        (lot, free_yen)
-        for lot in wallet.lots
-        if wallet.is_over(lot, draft.books.today) and (free_yen := draft.free_yen(lot)) > 0
-    ]
-    if not over:
+    entry = Entry(draft, transaction_id)
+    amount_yen = expire(entry, wallet, rule)
+    if not amount_yen:
         raise Refusal("nothing_expired", money=posting.money)
-    entry = Entry(draft)
-    for lot, free_yen in over:
-        entry.take(wallet, lot, credit=draft.books.account(rule.books["expired"], rule.id), amount_yen=free_yen)
-    amount_yen = sum(free_yen for _, free_yen in over)
-    return _of_wallet(entry, index, transaction_id, posting, wallet, kind="expiry", amount_yen=amount_yen)
+    return of_wallet(entry, posting, wallet, kind="expiry", amount_yen=amount_yen)
 
 
-def close(draft: Draft, index: int, transaction_id: UUID, posting: Close) -> NewTransaction:
+def close(draft: Draft, transaction_id: UUID, posting: Close) -> NewTransaction:
     rule = money_rule(draft, posting.money)
     wallet = wallet_of(draft, posting.member_id, posting.money)
     not_closed(draft, wallet)
     if (held_yen := draft.pending_yen(wallet)) > 0:
         raise Refusal("wallet_has_holds", money=posting.money, held_yen=held_yen)
-    entry = Entry(draft)
+    if wallet.reserved_yen:
+        raise Refusal("wallet_awaits_charges", money=posting.money, reserved_yen=wallet.reserved_yen)
+    entry = Entry(draft, transaction_id)
     paid_out_yen = 0
     for lot in wallet.lots:
         if (left_yen := draft.free_yen(lot)) > 0:
-            book = _book_of_closing(wallet.is_over(lot, draft.books.today), rule.backing)
+            book = _book_of_closing(draft.is_over(wallet, lot), rule.backing)
             entry.take(wallet, lot, credit=draft.books.account(rule.books[book], rule.id), amount_yen=left_yen)
             paid_out_yen += left_yen if book == "refunded_in_cash" else 0
     if paid_out_yen and posting.reason == COUNTS_AGAINST_QUOTA:
         _check_quota(draft, posting, paid_out_yen)
     draft.wallet_change(wallet).closes = True
     amount_yen = -entry.changed.get(wallet.id, 0)
-    return _of_wallet(entry, index, transaction_id, posting, wallet, kind="close", amount_yen=amount_yen)
+    return of_wallet(entry, posting, wallet, kind="close", amount_yen=amount_yen)
 
 
 def _book_of_closing(is_over: bool, backing: str) -> str:
@@ -143,29 +140,3 @@ def _check_quota(draft: Draft, posting: Close, paid_out_yen: int) -> None:
     if paid_out_yen > left_yen:
         raise Refusal("payout_quota_exceeded", left_yen=max(0, left_yen))
     draft.paid_out[posting.period_begins_on] = before_yen + paid_out_yen
-
-
-def _of_wallet(
-    entry: Entry,
-    index: int,
-    transaction_id: UUID,
-    posting: Posting,
-    wallet: WalletState,
-    *,
-    kind: str,
-    amount_yen: int,
-) -> NewTransaction:
-    return NewTransaction(
-        index=index,
-        id=transaction_id,
-        kind=kind,
-        posting=posting,
-        member_id=wallet.member_id,
-        money=wallet.money,
-        money_id=entry.draft.books.rules.monies[wallet.money].id,
-        shop_id=None,
-        amount_yen=amount_yen,
-        balance_yen=entry.balance_yen(wallet),
-        transfers=entry.transfers,
-        parts=entry.parts(),
-    )

@@ -18,6 +18,7 @@ from app.wallet.books import (
     Control,
     ControlChange,
     HoldState,
+    NewTransaction,
     NewTransfer,
     WalletChange,
     WalletState,
@@ -76,6 +77,20 @@ class Draft:
     def pending_yen(self, wallet: WalletState) -> int:
         change = self.wallets.get(wallet.id)
         return wallet.pending_yen + change.pending_yen if change else wallet.pending_yen
+
+    def is_over(self, wallet: WalletState, lot: AccountState) -> bool:
+        """Whether a lot's value has expired. The undated lot has its day from its wallet."""
+        last_day = lot.expires_on
+        if last_day is None:
+            change = self.wallets.get(wallet.id)
+            last_day = change.expires_on if change is not None and change.expires_on else wallet.expires_on
+        return last_day is not None and last_day < self.books.today
+
+    def expired(self, wallet: WalletState) -> list[tuple[AccountState, int]]:
+        """The lots whose value has expired and is still there, with what is free of each: what is held stays."""
+        return [
+            (lot, free_yen) for lot in wallet.lots if self.is_over(wallet, lot) and (free_yen := self.free_yen(lot)) > 0
+        ]
 
     def status(self, wallet: WalletState) -> str:
         change = self.wallets.get(wallet.id)
@@ -138,10 +153,12 @@ class Draft:
 
 
 class Entry:
-    """One posting's transfers, applied to a draft as they are made."""
+    """One posting's transfers, applied to a draft as they are made. `transaction_id`: of the transaction they make."""
 
-    def __init__(self, draft: Draft) -> None:
+    def __init__(self, draft: Draft, transaction_id: UUID) -> None:
         self.draft = draft
+        self.transaction_id = transaction_id
+        self.before: list[NewTransaction] = []
         self.transfers: list[NewTransfer] = []
         self.changed: dict[UUID, int] = {}
         self._wallets: dict[UUID, WalletState] = {}

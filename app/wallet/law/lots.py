@@ -43,9 +43,8 @@ def _wanted(books: Books, posting: Posting) -> Iterator[tuple[WalletState | None
         case Refund() if posting.transaction_id in books.originals:
             for past in books.originals[posting.transaction_id].transfers:
                 wallet, lot = books.lots.get(past.debit_id, (None, None))
-                if wallet is None or lot is None or lot.expires_on is None or not wallet.is_over(lot, books.today):
-                    continue
-                yield wallet, refund_date(books.rules.monies[wallet.money], books.today)
+                if wallet is not None and lot is not None and lot.expires_on and lot.expires_on < books.today:
+                    yield wallet, refund_date(books.rules.monies[wallet.money], books.today)
 
 
 def _by_rule(books: Books, member_id: UUID, money: str) -> tuple[WalletState | None, date | None]:

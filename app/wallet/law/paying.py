@@ -30,11 +30,11 @@ def use_code(draft: Draft, code_id: UUID | None, transaction_id: UUID) -> None:
         draft.codes[code_id] = transaction_id
 
 
-def payment(draft: Draft, index: int, transaction_id: UUID, posting: Payment) -> NewTransaction:
+def payment(draft: Draft, transaction_id: UUID, posting: Payment) -> NewTransaction:
     check_code(draft, posting.code_id)
     found = _judged(draft, posting)
     use_code(draft, posting.code_id, transaction_id)
-    entry = Entry(draft)
+    entry = Entry(draft, transaction_id)
     for share in found:
         for lot, part_yen in share.lots:
             entry.take(share.wallet, lot, credit=share.takings, amount_yen=part_yen)
@@ -45,26 +45,24 @@ def payment(draft: Draft, index: int, transaction_id: UUID, posting: Payment) ->
         member_id=posting.member_id,
         paid=[(share.rule, share.amount_yen) for share in found],
     )
-    return _transaction(
-        entry, index, transaction_id, posting, kind="payment", amount_yen=posting.amount_yen, points_yen=points_yen
-    )
+    return _transaction(entry, posting, kind="payment", amount_yen=posting.amount_yen, points_yen=points_yen)
 
 
-def hold(draft: Draft, index: int, transaction_id: UUID, posting: Hold) -> NewTransaction:
+def hold(draft: Draft, transaction_id: UUID, posting: Hold) -> NewTransaction:
     found = _judged(draft, posting)
-    entry = Entry(draft)
+    entry = Entry(draft, transaction_id)
     for share in found:
         for lot, part_yen in share.lots:
             entry.hold(share.wallet, lot, part_yen)
     _count(draft, posting, found)
-    new = _transaction(entry, index, transaction_id, posting, kind="hold", amount_yen=posting.amount_yen)
+    new = _transaction(entry, posting, kind="hold", amount_yen=posting.amount_yen)
     new.hold = NewHold(
         posting=posting, parts=tuple((lot.id, part_yen) for share in found for lot, part_yen in share.lots)
     )
     return new
 
 
-def capture(draft: Draft, index: int, transaction_id: UUID, posting: Capture) -> NewTransaction:
+def capture(draft: Draft, transaction_id: UUID, posting: Capture) -> NewTransaction:
     held = _open_hold(draft, posting.hold_id, posting.requester)
     if held.is_over:
         raise Refusal("hold_expired", hold_id=str(held.id))
@@ -77,7 +75,7 @@ def capture(draft: Draft, index: int, transaction_id: UUID, posting: Capture) ->
     for account_id, _ in held.parts:
         wallet, _ = draft.books.lots[account_id]
         active_wallet(draft, wallet.member_id, wallet.money)
-    entry = Entry(draft)
+    entry = Entry(draft, transaction_id)
     paid = _take_held(entry, held, amount_yen)
     _end(draft, held, "captured", rest=paid.rest_yen, rest_yen=held.amount_yen - amount_yen)
     points_yen = grant_points(
@@ -86,21 +84,21 @@ def capture(draft: Draft, index: int, transaction_id: UUID, posting: Capture) ->
         member_id=held.member_id,
         paid=[(draft.books.rules.monies[money], yen) for money, yen in paid.monies.items()],
     )
-    new = _of_hold(entry, index, transaction_id, posting, held, kind="capture", amount_yen=amount_yen)
+    new = _of_hold(entry, posting, held, kind="capture", amount_yen=amount_yen)
     new.points_yen = points_yen
     new.ended_hold = EndedHold(id=held.id, state="captured", captured_yen=amount_yen)
     return new
 
 
-def release(draft: Draft, index: int, transaction_id: UUID, posting: Release) -> NewTransaction:
+def release(draft: Draft, transaction_id: UUID, posting: Release) -> NewTransaction:
     held = _open_hold(draft, posting.hold_id, None if posting.expired else posting.requester)
     if posting.expired and not held.is_over:
         raise Refusal("hold_not_expired", hold_id=str(held.id))
-    entry = Entry(draft)
+    entry = Entry(draft, transaction_id)
     paid = _take_held(entry, held, 0)
     state = "expired" if posting.expired else "released"
     _end(draft, held, state, rest=paid.rest_yen, rest_yen=held.amount_yen)
-    new = _of_hold(entry, index, transaction_id, posting, held, kind="release", amount_yen=held.amount_yen)
+    new = _of_hold(entry, posting, held, kind="release", amount_yen=held.amount_yen)
     new.ended_hold = EndedHold(id=held.id, state=state)
     return new
 
@@ -168,8 +166,6 @@ def _end(draft: Draft, held: HoldState, state: str, *, rest: dict[UUID, int], re
 
 def _transaction(
     entry: Entry,
-    index: int,
-    transaction_id: UUID,
     posting: Spending,
     *,
     kind: str,
@@ -179,8 +175,7 @@ def _transaction(
     books = entry.draft.books
     wallet: WalletState = books.wallets[posting.member_id, posting.money]
     return NewTransaction(
-        index=index,
-        id=transaction_id,
+        id=entry.transaction_id,
         kind=kind,
         posting=posting,
         member_id=posting.member_id,
@@ -190,6 +185,7 @@ def _transaction(
         amount_yen=amount_yen,
         balance_yen=entry.balance_yen(wallet),
         transfers=entry.transfers,
+        before=entry.before,
         parts=entry.parts(),
         points_yen=points_yen,
     )
@@ -197,8 +193,6 @@ def _transaction(
 
 def _of_hold(
     entry: Entry,
-    index: int,
-    transaction_id: UUID,
     posting: Capture | Release,
     held: HoldState,
     *,
@@ -207,8 +201,7 @@ def _of_hold(
 ) -> NewTransaction:
     books = entry.draft.books
     return NewTransaction(
-        index=index,
-        id=transaction_id,
+        id=entry.transaction_id,
         kind=kind,
         posting=posting,
         member_id=held.member_id,
@@ -218,5 +211,6 @@ def _of_hold(
         amount_yen=amount_yen,
         balance_yen=entry.balance_yen(books.wallets.get((held.member_id, held.money))),
         transfers=entry.transfers,
+        before=entry.before,
         parts=entry.parts(),
     )

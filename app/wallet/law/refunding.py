@@ -7,11 +7,11 @@ from uuid import UUID
 from app.wallet.books import AccountState, NewTransaction, Original, PastTransfer, WalletState
 from app.wallet.law.draft import Draft, Entry, Refusal
 from app.wallet.law.lots import refund_date
-from app.wallet.law.wallets import check_amount, not_closed
+from app.wallet.law.wallets import check_amount, expire_first, not_closed
 from app.wallet.postings import Refund
 
 
-def refund(draft: Draft, index: int, transaction_id: UUID, posting: Refund) -> NewTransaction:
+def refund(draft: Draft, transaction_id: UUID, posting: Refund) -> NewTransaction:
     original = draft.books.originals.get(posting.transaction_id)
     if original is None or original.kind not in ("payment", "capture"):
         raise Refusal("not_refundable", transaction_id=str(posting.transaction_id))
@@ -19,16 +19,16 @@ def refund(draft: Draft, index: int, transaction_id: UUID, posting: Refund) -> N
     amount_yen = _amount(posting, original, before_yen)
     back = _back(draft, original, skip_yen=before_yen, amount_yen=amount_yen)
     _check_takings(draft, posting, back)
-    entry = Entry(draft)
+    entry = Entry(draft, transaction_id)
     for wallet, lot, takings, part_yen in back:
-        entry.give(wallet, lot, debit=takings, amount_yen=part_yen)
-        if wallet.is_over(lot, draft.books.today):  # the undated lot: its date is the wallet's
+        if draft.is_over(wallet, lot):  # the undated lot: its date is the wallet's
             rule = draft.books.rules.monies[wallet.money]
+            expire_first(entry, wallet, rule)
             draft.wallet_change(wallet).expires_on = refund_date(rule, draft.books.today)
+        entry.give(wallet, lot, debit=takings, amount_yen=part_yen)
     points_yen, missing_yen = _undo_points(entry, original, before_yen=before_yen, amount_yen=amount_yen)
     draft.refunded[posting.transaction_id] = draft.refunded.get(posting.transaction_id, 0) + amount_yen
     return NewTransaction(
-        index=index,
         id=transaction_id,
         kind="refund",
         posting=posting,
@@ -40,6 +40,7 @@ def refund(draft: Draft, index: int, transaction_id: UUID, posting: Refund) -> N
         balance_yen=entry.balance_yen(draft.books.wallets.get((original.member_id, original.money))),
         reverses=posting.transaction_id,
         transfers=entry.transfers,
+        before=entry.before,
         parts=entry.parts(),
         points_yen=-points_yen,
         points_missing_yen=missing_yen,
@@ -87,7 +88,7 @@ def _lot_back(draft: Draft, past: PastTransfer) -> tuple[WalletState, AccountSta
     """The lot it came from; where that has expired meanwhile, the one of the money's days of grace."""
     wallet, lot = draft.books.lots[past.debit_id]
     not_closed(draft, wallet)
-    if lot.expires_on is not None and wallet.is_over(lot, draft.books.today):
+    if lot.expires_on is not None and draft.is_over(wallet, lot):
         rule = draft.books.rules.monies[wallet.money]
         fresh = wallet.lot_of(refund_date(rule, draft.books.today))
         assert fresh is not None, "the lots a posting may want are made before it is judged"

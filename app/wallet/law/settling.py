@@ -10,7 +10,7 @@ from app.wallet.law.wallets import money_rule
 from app.wallet.postings import Settle
 
 
-def settle(draft: Draft, index: int, transaction_id: UUID, posting: Settle) -> NewTransaction:
+def settle(draft: Draft, transaction_id: UUID, posting: Settle) -> NewTransaction:
     """Judged by no balance: the period is closed, whatever came after it. A shop that is closed is settled too."""
     shop = draft.books.rules.shops.get(posting.shop_id)
     if shop is None:
@@ -20,7 +20,7 @@ def settle(draft: Draft, index: int, transaction_id: UUID, posting: Settle) -> N
         raise Refusal("money_not_accepted", money=", ".join(missing))
     if min(posting.amounts.values()) < 1:
         raise Refusal("invalid_amount", max_yen=max(posting.amounts.values()))
-    entry = Entry(draft)
+    entry = Entry(draft, transaction_id)
     for money, amount_yen in posting.amounts.items():
         rule = money_rule(draft, money)
         takings = draft.books.account(shop.monies[money].takings_id, rule.id)
@@ -28,7 +28,6 @@ def settle(draft: Draft, index: int, transaction_id: UUID, posting: Settle) -> N
         entry.settle(takings, book, amount_yen)
     first = next(iter(posting.amounts))
     return NewTransaction(
-        index=index,
         id=transaction_id,
         kind="settlement",
         posting=posting,

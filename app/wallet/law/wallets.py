@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from uuid import UUID
+from hashlib import sha256
+from uuid import UUID, uuid5
 
 from app.money import MAX_AMOUNT_YEN
-from app.wallet.books import AccountState, WalletState
+from app.wallet.books import AccountState, NewTransaction, WalletState
 from app.wallet.law.draft import Draft, Entry, Refusal
+from app.wallet.postings import SYSTEM, Expiry, Posting
 from app.wallet.rules import MoneyRule
 
 
@@ -45,11 +47,10 @@ def not_closed(draft: Draft, wallet: WalletState) -> None:
 
 def usable(draft: Draft, wallet: WalletState) -> list[tuple[AccountState, int]]:
     """The lots that may be spent, nearest expiry first, each with what is free in it."""
-    today = draft.books.today
     return [
         (lot, free_yen)
         for lot in wallet.lots
-        if not wallet.is_over(lot, today) and (free_yen := draft.free_yen(lot)) > 0
+        if not draft.is_over(wallet, lot) and (free_yen := draft.free_yen(lot)) > 0
     ]
 
 
@@ -67,10 +68,14 @@ def split(lots: Sequence[tuple[AccountState, int]], amount_yen: int) -> list[tup
 
 
 def headroom_yen(draft: Draft, wallet: WalletState, rule: MoneyRule) -> int | None:
-    """How much more a wallet may hold, beside what is reserved for charges on their way; None: any amount."""
+    """How much more a wallet may hold, beside what is reserved for charges on their way; None: any amount.
+
+    What has expired takes no room: it leaves before other value enters.
+    """
     if rule.ceiling_yen is None:
         return None
-    return max(0, rule.ceiling_yen - draft.total_yen(wallet) - wallet.reserved_yen)
+    total_yen = draft.total_yen(wallet) - sum(free_yen for _, free_yen in draft.expired(wallet))
+    return max(0, rule.ceiling_yen - total_yen - wallet.reserved_yen)
 
 
 def check_ceiling(draft: Draft, wallet: WalletState, rule: MoneyRule, amount_yen: int) -> None:
@@ -86,10 +91,59 @@ def fresh_lot(draft: Draft, wallet: WalletState, rule: MoneyRule) -> AccountStat
     return lot
 
 
+def expire(entry: Entry, wallet: WalletState, rule: MoneyRule) -> int:
+    """What has expired leaves the wallet. Returns how much."""
+    book = entry.draft.books.account(rule.books["expired"], rule.id)
+    over = entry.draft.expired(wallet)
+    for lot, free_yen in over:
+        entry.take(wallet, lot, credit=book, amount_yen=free_yen)
+    return sum(free_yen for _, free_yen in over)
+
+
+def expire_first(entry: Entry, wallet: WalletState, rule: MoneyRule) -> None:
+    """Before value enters a wallet, what has expired in it leaves, as a transaction of its own that nobody asked for.
+
+    The date of the undated lot moves when value enters it: what nobody has swept out yet would come back to life.
+    """
+    if not entry.draft.expired(wallet):
+        return
+    transaction_id = uuid5(entry.transaction_id, f"expiry {wallet.id}")
+    name = f"expiry:{wallet.id}:before:{entry.transaction_id}"
+    asked = Expiry(
+        requester=SYSTEM,
+        request_id=name,
+        params_hash=sha256(name.encode()).digest(),
+        member_id=wallet.member_id,
+        money=wallet.money,
+    )
+    own = Entry(entry.draft, transaction_id)
+    amount_yen = expire(own, wallet, rule)
+    entry.before.append(of_wallet(own, asked, wallet, kind="expiry", amount_yen=amount_yen))
+
+
 def pay_in(
     entry: Entry, wallet: WalletState, rule: MoneyRule, *, debit: AccountState, amount_yen: int, lot: AccountState
 ) -> None:
     """Value enters a wallet, and with it the date that the money's rule gives the undated lot."""
+    expire_first(entry, wallet, rule)
     entry.give(wallet, lot, debit=debit, amount_yen=amount_yen)
     if (until := rule.wallet_date(entry.draft.books.today)) is not None:
         entry.draft.wallet_change(wallet).expires_on = until
+
+
+def of_wallet(entry: Entry, posting: Posting, wallet: WalletState, *, kind: str, amount_yen: int) -> NewTransaction:
+    """The transaction that is about one wallet."""
+    return NewTransaction(
+        id=entry.transaction_id,
+        kind=kind,
+        posting=posting,
+        member_id=wallet.member_id,
+        money=wallet.money,
+        money_id=entry.draft.books.rules.monies[wallet.money].id,
+        shop_id=None,
+        amount_yen=amount_yen,
+        balance_yen=entry.balance_yen(wallet),
+        transfers=entry.transfers,
+        parts=entry.parts(),
+        before=entry.before,
+    )

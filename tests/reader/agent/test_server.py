@@ -93,7 +93,7 @@ NOT_ABOUT_A_TAP = {
     *("refund_exceeds_payment", "items_do_not_add_up", "same_account", "move_not_allowed", "wallet_ceiling_exceeded"),
     *("hold_unknown", "hold_expired", "hold_not_expired", "hold_already_captured", "hold_released"),
     *("capture_exceeds_hold", "code_unknown", "code_used", "code_cancelled", "code_expired"),
-    *("already_expired", "nothing_expired", "wallet_has_holds", "payout_quota_exceeded"),
+    *("already_expired", "nothing_expired", "wallet_awaits_charges", "wallet_has_holds", "payout_quota_exceeded"),
     *("proof_not_ready", "record_changed"),
 }
 

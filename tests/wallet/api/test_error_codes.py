@@ -34,6 +34,7 @@ PENDING = {
     "already_expired": "the office grants: bulk",
     "nothing_expired": "only the worker sweeps",
     "wallet_has_holds": "the office closes",
+    "wallet_awaits_charges": "the office closes",
     "payout_quota_exceeded": "the office closes",
     "proof_not_ready": "tests/wallet/proof",
     "record_changed": "tests/wallet/proof",
