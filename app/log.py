@@ -13,16 +13,21 @@ from collections.abc import Iterator
 from typing import Any
 
 import psycopg
+from flask import has_request_context
+
+from app.web.request_id import request_id
 
 _QUOTES_A_VALUE = "22"
 """The class of SQLSTATE (data exception) whose first line, too, holds what was refused."""
 
 
 class _Record(logging.LogRecord):
-    """A record whose traceback is written here, before any handler or formatter writes its own."""
+    """A record that names its request, and whose traceback is written here, before a formatter writes its own."""
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
+        if has_request_context():
+            self.msg = f"{self.msg} [request {request_id()}]"
         if self.exc_info and self.exc_info[1] is not None:
             self.exc_text = told(self.exc_info[1])
 

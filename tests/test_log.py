@@ -32,11 +32,11 @@ def _context(app: Flask) -> Iterator[None]:
 def a_rule_that_the_program_does_not_know(table: str, column: str) -> Iterator[None]:
     with psycopg.connect(database_url(), autocommit=True) as connection:
         rule = f"CHECK ({column} NOT LIKE '{WRITTEN}%') NOT VALID"
-        connection.execute(f"ALTER TABLE {table} ADD CONSTRAINT unheard_of {rule}")  # type: ignore[call-overload]
+        connection.execute(f"ALTER TABLE {table} ADD CONSTRAINT unheard_of {rule}")
         try:
             yield
         finally:
-            connection.execute(f"ALTER TABLE {table} DROP CONSTRAINT unheard_of")  # type: ignore[call-overload]
+            connection.execute(f"ALTER TABLE {table} DROP CONSTRAINT unheard_of")
 
 
 def test_what_the_poster_could_not_write(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
@@ -58,6 +58,7 @@ def test_what_a_request_could_not_write(client: FlaskClient, caplog: pytest.LogC
             "/v1/bulk", data=b"", content_type="text/csv", headers=headers, query_string={"file_name": WRITTEN}
         )
     assert refusal(answer) == (500, "internal_error")
+    assert f"[request {answer.get_json()['request_id']}]" in caplog.text, "the id that people tell the office"
     assert "bulk_job.unheard_of (SQLSTATE 23514)" in caplog.text
     assert "app/wallet/bulk/upload.py" in caplog.text
     assert "Failing row" not in caplog.text

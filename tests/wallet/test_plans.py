@@ -66,8 +66,13 @@ VALUES: dict[str, Any] = {
     **dict.fromkeys(("id", "member"), ANY),
     **dict.fromkeys(("after", "first", "last", "position", "number", "lease"), 5),
     **dict.fromkeys(("batch", "most", "kept", "room"), 100),
-    **{"lease_for": timedelta(seconds=10), "state": "running"},
-    **{"members": [ANY], "busy": [ANY], "lines": [1], "anew": True, "outcomes": "[]"},
+    "lease_for": timedelta(seconds=10),
+    "state": "running",
+    "members": [ANY],
+    "busy": [ANY],
+    "lines": [1],
+    "anew": True,
+    "outcomes": "[]",
 }
 
 
