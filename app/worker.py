@@ -29,7 +29,6 @@ from app.wallet.settlement import closing
 from app.wallet.webhooks import purge as webhooks_purge
 from app.wallet.webhooks.sender import Sender
 
-
 _log = logging.getLogger("kumiai.worker")
 
 
