@@ -262,6 +262,31 @@ def test_the_office_sees_what_it_pays_out_and_confirms(app: Flask, settings: Set
     assert kumiai("wallet", "close", "nobody@example.ac.jp", "--reason", "unavoidable").exit_code == 1
 
 
+def test_what_is_handed_over_is_what_the_ledger_paid_out(settings: Settings, email_of: Any) -> None:
+    world = World()
+    world.charge(world.base, 1_000)
+    world.accepted(Adjustment, money=world.base, amount_yen=500, book="granted", expires_on=in_days(1))
+    world.date_back(world.base, days=2)
+    close(world, money=world.meal)
+    done = kumiai_for(settings)("wallet", "close", email_of(world), "--reason", "unavoidable", "--yes")
+    assert transfers(world.member_id) == {"refunded_in_cash": 1_000, "expired": 500}
+    assert f"{world.base}: closed, pay out ¥1,000\n" in done.output
+    assert "earlier closings included: ¥1,000\n" in done.output
+
+
+def test_who_died_after_the_ledger_is_told_what_to_hand_over(
+    settings: Settings, email_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World()
+    world.charge(world.base, 1_000)
+    with monkeypatch.context() as patched:
+        patched.setattr("app.wallet.closing.finish", lambda *_, **__: exec("raise SystemExit"))
+        with pytest.raises(SystemExit):
+            close(world)
+    again = kumiai_for(settings)("wallet", "close", email_of(world), "--reason", "unavoidable", "--yes")
+    assert "earlier closings included: ¥1,000\n" in again.output
+
+
 def test_a_refused_closing_is_said_and_is_no_success(settings: Settings, email_of: Any) -> None:
     world = World()
     world.charge(world.meal, 100)
