@@ -115,15 +115,17 @@ def close(draft: Draft, index: int, transaction_id: UUID, posting: Close) -> New
     not_closed(draft, wallet)
     if (held_yen := draft.pending_yen(wallet)) > 0:
         raise Refusal("wallet_has_holds", money=posting.money, held_yen=held_yen)
-    entry = Entry(draft)
-    paid_out_yen = 0
-    for lot in wallet.lots:
-        if (left_yen := draft.free_yen(lot)) > 0:
-            book = _book_of_closing(wallet.is_over(lot, draft.books.today), rule.backing)
-            entry.take(wallet, lot, credit=draft.books.account(rule.books[book], rule.id), amount_yen=left_yen)
-            paid_out_yen += left_yen if book == "refunded_in_cash" else 0
+    lots = [
+        (lot, left_yen, _book_of_closing(wallet.is_over(lot, draft.books.today), rule.backing))
+        for lot in wallet.lots
+        if (left_yen := draft.free_yen(lot)) > 0
+    ]
+    paid_out_yen = sum(left_yen for _, left_yen, book in lots if book == "refunded_in_cash")
     if paid_out_yen and posting.reason == COUNTS_AGAINST_QUOTA:
         _check_quota(draft, posting, paid_out_yen)
+    entry = Entry(draft)  # from here on nothing is refused: what an entry did to the draft stays
+    for lot, left_yen, book in lots:
+        entry.take(wallet, lot, credit=draft.books.account(rule.books[book], rule.id), amount_yen=left_yen)
     draft.wallet_change(wallet).closes = True
     amount_yen = -entry.changed.get(wallet.id, 0)
     return _of_wallet(entry, index, transaction_id, posting, wallet, kind="close", amount_yen=amount_yen)
