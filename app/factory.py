@@ -10,7 +10,7 @@ from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from app import db, landing, models, openapi, problem
+from app import db, landing, log, models, openapi, problem
 from app.issuer import NoIssuer, current_issuer
 from app.member import pages as member_pages
 from app.messaging import dev_mailbox
@@ -53,6 +53,7 @@ class Server(Flask):
 
 def create_app(settings: Settings) -> Flask:
     """The server as one WSGI application."""
+    log.init()
     app = Server("app", static_folder="web/static", static_url_path="/static", template_folder="web/templates")
     _configure(app, settings)
     app.session_interface = PageSessions()

@@ -29,6 +29,8 @@ from app.wallet.settlement import closing
 from app.wallet.webhooks import purge as webhooks_purge
 from app.wallet.webhooks.sender import Sender
 
+_log = logging.getLogger("kumiai.worker")
+
 
 class Part(Protocol):
     """Works until it is stopped."""
@@ -98,19 +100,25 @@ def worker() -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    beside = [threading.Thread(target=_run, args=(part, parts)) for part in parts[1:]]
+    failed: list[Part] = []
+    beside = [threading.Thread(target=_run, args=(part, parts, failed)) for part in parts[1:]]
     for thread in beside:
         thread.start()
-    _run(parts[0], parts)
+    _run(parts[0], parts, failed)
     for thread in beside:
         thread.join()
     ledger.close()
+    if failed:
+        raise SystemExit(1)  # so that whoever supervises it knows that it was not told to stop
 
 
-def _run(part: Part, parts: Sequence[Part]) -> None:
+def _run(part: Part, parts: Sequence[Part], failed: list[Part]) -> None:
     """Whichever ends, for whatever reason, ends the others too: a part of a worker would not be noticed."""
     try:
         part.run()
+    except Exception:
+        _log.exception("%s ended, and the worker with it", type(part).__name__)
+        failed.append(part)
     finally:
         _stop(parts)
 

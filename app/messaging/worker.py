@@ -16,6 +16,7 @@ from uuid import UUID
 
 import psycopg
 
+from app.db import DATABASE_AWAY
 from app.limits import forget_past_windows
 from app.messaging import leases
 from app.messaging.maildir import MaildirMail, MaildirSms
@@ -66,7 +67,7 @@ class Worker:
             try:
                 with _connect(self._database_url) as connection:
                     self._serve(connection)
-            except psycopg.OperationalError as error:
+            except DATABASE_AWAY as error:
                 _log.warning("no database (%s); trying again", type(error).__name__)
                 time.sleep(_RECONNECT_AFTER_S)
 
@@ -81,10 +82,16 @@ class Worker:
                 _wait(connection)
 
     def _tidy(self, connection: psycopg.Connection[Any]) -> None:
-        if time.monotonic() >= self._forgets_at_s:
-            for tidy in self._tidies:
+        if time.monotonic() < self._forgets_at_s:
+            return
+        for tidy in self._tidies:
+            try:
                 tidy(connection)
-            self._forgets_at_s = time.monotonic() + _FORGET_EVERY_S
+            except DATABASE_AWAY:
+                raise
+            except Exception:  # whatever is wrong with one, the others are done, and messages go on
+                _log.exception("something was not tidied; trying again in %s s", round(_FORGET_EVERY_S))
+        self._forgets_at_s = time.monotonic() + _FORGET_EVERY_S
 
     def deliver_one(self, connection: psycopg.Connection[Any]) -> bool:
         """Deliver the next due message. False when there is none."""

@@ -15,6 +15,7 @@ import click
 from sqlalchemy import select
 
 from app.db import session, transaction
+from app.errors import DomainError
 from app.issuer import current_issuer, issuer_zone
 from app.money import format_yen
 from app.office.database import office
@@ -41,20 +42,32 @@ def settlement() -> None:
     "--through", type=_DAY, metavar="YYYY-MM-DD", help="The last day to cover; today, until now, if left out."
 )
 def close(shops: Sequence[str], all_: bool, through: datetime | None) -> None:
-    """Close a shop's period. The same again does nothing more."""
+    """Close a shop's period. The same again does nothing more. Of all, one that cannot be closed holds up none."""
     if bool(shops) == all_:
         raise click.UsageError(say("settlement.cli.which_shops"))
-    day = through.date() if through else None
+    day, failed = through.date() if through else None, False
     with office(), _poster_closed():
         for code, shop_id in _shops(shops).items():
             try:
                 found = reading.settlement(closing.close(shop_id=shop_id, day=day))
-            except NothingToSettle:
+            except DomainError as error:
                 if not all_:
                     raise
-                click.echo(say("settlement.cli.nothing", shop=code))
+                failed = not _is_nothing(error, code) or failed
             else:
                 click.echo(say("settlement.cli.closed", **_said(found)))
+    if failed:
+        sys.exit(1)
+
+
+def _is_nothing(error: DomainError, shop: str) -> bool:
+    """Say why a shop was not closed; returns whether there was only nothing to close."""
+    nothing = isinstance(error, NothingToSettle)
+    why = (
+        say("settlement.cli.nothing", shop=shop) if nothing else f"{shop}: {say(f'error.{error.code}', **error.detail)}"
+    )
+    click.echo(why, err=not nothing)
+    return nothing
 
 
 @settlement.command()

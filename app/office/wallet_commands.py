@@ -50,7 +50,9 @@ def close(email: str, money: str | None, reason: str, dry_run: bool, yes: bool) 
         outcomes, is_closed = closing.close(
             member_id, chosen, reason=reason, period_begins_on=quota.begins_on, actor=actor()
         )
-    refused = [_became(plan, outcome) for plan, outcome in zip(chosen, outcomes, strict=True)]
+        with transaction():
+            refused = [_became(plan, outcome) for plan, outcome in zip(chosen, outcomes, strict=True)]
+            click.echo(say("wallet.paid_out", amount=format_yen(closing.paid_out(member_id))))
     if is_closed:
         click.echo(say("wallet.account_closed"))
     if any(refused):
@@ -106,9 +108,11 @@ def _said(chosen: Sequence[Plan], quota: Quota | None) -> list[str]:
 
 
 def _became(plan: Plan, outcome: Any) -> bool:
-    """Say what became of a wallet; returns whether it is still open."""
+    """Say what became of a wallet, and what is to be handed over, by the ledger and not by the plan, after which it
+    may have been charged or spent from; returns whether it is still open."""
     if not isinstance(outcome, Refused):
-        click.echo(say("wallet.closed", money=plan.money, amount=format_yen(outcome.amount_yen)))
+        paid_out_yen = closing.paid_out_by(outcome.transaction_id)
+        click.echo(say("wallet.closed", money=plan.money, amount=format_yen(paid_out_yen)))
         return False
     if outcome.code == "wallet_closed":  # another run was faster
         return False

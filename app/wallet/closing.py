@@ -29,13 +29,14 @@ from app.wallet.suspension import locked_status
 REASONS = ("small_amount", "unavoidable", "abolition")
 """資金決済法20条1項 (`abolition`) and 5項, with 前払式支払手段に関する内閣府令42条 (see `app.wallet.payout`)."""
 
-_PAID_OUT = text("""
+_PAID_OUT = """
 SELECT coalesce(sum(t.amount_yen), 0)::bigint
   FROM transaction c
   JOIN transfer t ON t.transaction_id = c.id
   JOIN account a ON a.id = t.credit_account_id AND a.book = 'refunded_in_cash'
- WHERE c.member_id = :member AND c.kind = 'close'
-""")
+ WHERE c.kind = 'close' AND """
+_OF_MEMBER = text(f"{_PAID_OUT} c.member_id = :member")
+_BY_CLOSING = text(f"{_PAID_OUT} c.id = :closing")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +100,7 @@ def finish(member_id: UUID, *, reason: str, actor: str) -> bool:
         members.close(member_id)
         grants_service.revoke_tokens_of_member(member_id)
         grants_service.revoke_all(member_id, controls=GrantControls())
-        paid_out_yen = session().execute(_PAID_OUT, {"member": member_id}).scalar_one()
+        paid_out_yen = paid_out(member_id)
         session().add(_event(member_id, actor=actor, reason=reason))
         notices.send(member_id, "account_closed", paid_out=format_yen(paid_out_yen) if paid_out_yen else "")
     return True
@@ -116,6 +117,16 @@ def close(
     outcomes = [close_wallet(member_id, plan, reason=reason, period_begins_on=period_begins_on) for plan in chosen]
     with transaction():
         return outcomes, finish(member_id, reason=reason, actor=actor)
+
+
+def paid_out(member_id: UUID) -> int:
+    """What the closing of a member's wallets has paid out in all, in yen. Called inside `transaction()`."""
+    return int(session().execute(_OF_MEMBER, {"member": member_id}).scalar_one())
+
+
+def paid_out_by(transaction_id: UUID) -> int:
+    """What one closing paid out, in yen: not what expired with it, or was forfeited. Called inside `transaction()`."""
+    return int(session().execute(_BY_CLOSING, {"closing": transaction_id}).scalar_one())
 
 
 def _plan(wallet_id: UUID, expires_on: date | None, held_yen: int, money: str, backing: str, *, today: date) -> Plan:

@@ -53,9 +53,11 @@ def decide(books: Books, batch: Sequence[tuple[UUID, Posting]]) -> Decision:
             rulings.append(repeated)
             continue
         first[key] = index
+        entries = draft.entries
         try:
             rulings.append(_judge(draft, transaction_id, posting))
         except Refusal as refusal:
+            assert draft.entries == entries, "a posting was refused after it had changed the books"
             rulings.append(refusal.refused)
     return Decision(
         rulings=tuple(rulings),

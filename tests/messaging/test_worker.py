@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import text
 
 from app import outbox
 from app.clock import now
@@ -21,6 +22,7 @@ from app.messaging import leases, maildir
 from app.messaging.worker import Worker, mail_from_url, sms_from_url
 from app.outbox import CHANNEL
 from app.settings import Settings, SettingsError
+from tests import factories
 from tests.messaging.conftest import Postbox, Queue, until, worker_process
 from tests.ports import free_port
 
@@ -42,8 +44,8 @@ def deliver_all(settings: Settings) -> int:
 
 
 @contextmanager
-def running(settings: Settings) -> Iterator[Worker]:
-    worker = Worker(settings)
+def running(settings: Settings, **how: Any) -> Iterator[Worker]:
+    worker = Worker(settings, **how)
     thread = threading.Thread(target=worker.run)
     thread.start()
     try:
@@ -196,6 +198,30 @@ def test_it_waits_for_a_lost_database(queue: Queue, by_smtp: Settings, postbox: 
         until(lambda: len(postbox.mails) == 2)
 
 
+def test_what_cannot_be_tidied_holds_up_neither_mail_nor_the_rest(
+    queue: Queue, by_smtp: Settings, postbox: Postbox
+) -> None:
+    tidied: list[str] = []
+
+    def cannot(connection: psycopg.Connection[Any]) -> None:
+        connection.execute("SELECT 1 / 0")
+
+    def loses_the_pools_connection_once(_: psycopg.Connection[Any]) -> None:
+        tidied.append("in the pool")
+        if len(tidied) == 1:
+            with queue.app.app_context(), transaction() as session:
+                session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+    def can(_: psycopg.Connection[Any]) -> None:
+        tidied.append("the rest")
+
+    with running(by_smtp, tidy=(cannot, loses_the_pools_connection_once, can)):
+        until(lambda: "the rest" in tidied)
+        queue.mail("after")
+        until(lambda: len(postbox.mails) == 1)
+    assert tidied == ["in the pool", "in the pool", "the rest"]
+
+
 def test_killed_in_the_middle_of_a_delivery_another_worker_delivers_it(
     queue: Queue, by_smtp: Settings, postbox: Postbox, tmp_path: Path
 ) -> None:
@@ -228,6 +254,15 @@ def test_sigterm_lets_it_finish_the_message_in_hand(
         postbox.hold.set()
         assert process.wait(20) == 0
     assert queue.states() == ["delivered", "waiting"]
+
+
+def test_a_worker_that_lost_one_of_its_parts_ends_as_failed(queue: Queue, by_smtp: Settings, tmp_path: Path) -> None:
+    with queue.app.app_context():
+        factories.issuer()
+    queue.sql("ALTER TABLE webhook_lane RENAME TO not_where_it_was")
+    with worker_process(by_smtp, log=tmp_path / "log") as process:
+        assert process.wait(30) == 1
+    assert "Sender ended, and the worker with it" in (tmp_path / "log").read_text()
 
 
 def test_two_workers_deliver_each_of_200_messages_once(

@@ -148,7 +148,7 @@ def test_a_large_payment_asks_for_another_sign_in_and_is_the_very_same_afterward
     age_sign_in(visitor.live, person.id)
 
     page = visitor.get(stall.code(2_600)["url"])
-    assert "次に確認のログインをお願いします" in page.text
+    assert "このあと本人確認のためにもう一度ログインしていただきます" in page.text
     fields = hidden(page, "/pay")
     page = visitor.submit(page, form="/pay", **fields)
     assert page.url.startswith(f"{visitor.live.url}/login?"), page.url

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import cycle
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +17,8 @@ from app.db import database_url, transaction
 from app.issuer import issuer_today
 from app.settings import Settings
 from app.wallet import closing, ledger, payout
-from app.wallet.postings import Accepted, Adjustment, Hold, Outcome, Payment, Refused, Release
+from app.wallet.poster import Poster
+from app.wallet.postings import Accepted, Adjustment, Close, Hold, Outcome, Payment, Refund, Refused, Release
 from app.wallet.verify import verify
 from tests import factories
 from tests.oauth.conftest import sign_in
@@ -244,6 +247,53 @@ def test_the_quota_is_read_off_the_ledger_as_it_was(fresh_app: Flask) -> None:
             assert payout.open_period().left_yen == 1_000
 
 
+def test_two_posters_and_many_threads_keep_within_one_quota(fresh_app: Flask, posters: tuple[Poster, Poster]) -> None:
+    with fresh_app.app_context():
+        with transaction():
+            begins_on = payout.open_period().begins_on
+        with transaction() as session:
+            session.execute(text("UPDATE payout_period SET quota_yen = 1000"))
+        worlds = [World() for _ in range(8)]
+        for world in worlds:
+            world.charge(world.base, 300)
+        asked = [
+            world.posting(Close, money=world.base, reason="small_amount", period_begins_on=begins_on)
+            for world in worlds
+        ]
+        with ThreadPoolExecutor(16) as pool:
+            outcomes = list(pool.map(lambda pair: pair[0].post(pair[1]), zip(cycle(posters), asked * 2)))
+        assert sum(isinstance(outcome, Accepted) and not outcome.hit for outcome in outcomes) == 3
+        assert {outcome.code for outcome in outcomes if isinstance(outcome, Refused)} == {"payout_quota_exceeded"}
+        assert read("SELECT paid_out_yen FROM payout_period") == [(900,)]
+        assert verify(database_url())[1] == []
+
+
+def test_a_wallet_that_is_paid_from_and_refunded_to_while_it_is_closed_loses_nothing(
+    fresh_app: Flask, posters: tuple[Poster, Poster]
+) -> None:
+    with fresh_app.app_context():
+        world = World()
+        world.charge(world.base, 1_000)
+        paid = [world.accepted(Payment, money=world.base, amount_yen=100) for _ in range(4)]
+        asked = [
+            *(world.posting(Refund, transaction_id=payment.transaction_id, amount_yen=None) for payment in paid),
+            *(world.posting(Payment, money=world.base, amount_yen=60) for _ in range(4)),
+            *(
+                world.posting(Close, money=world.base, reason="unavoidable", period_begins_on=issuer_today())
+                for _ in range(4)
+            ),
+        ]
+        shuffled = [one for three in zip(asked[:4], asked[4:8], asked[8:], strict=True) for one in three]
+        with ThreadPoolExecutor(12) as pool:
+            outcomes = list(pool.map(lambda pair: pair[0].post(pair[1]), zip(cycle(posters), shuffled)))
+        done = [outcome for outcome in outcomes if isinstance(outcome, Accepted)]
+        by_kind = {kind: sum(one.amount_yen for one in done if one.kind == kind) for kind in ("refund", "payment")}
+        assert [one.kind for one in done].count("close") == 1
+        assert {one.code for one in outcomes if isinstance(one, Refused)} <= {"wallet_closed"}
+        assert transfers(world.member_id) == {"refunded_in_cash": 600 + by_kind["refund"] - by_kind["payment"]}
+        assert verify(database_url())[1] == []
+
+
 @pytest.mark.parametrize(
     ("issued", "unused", "quota"), [(100, 0, 20), (99, 0, 19), (0, 99, 4), (200, 1_000, 50), (-5, -5, 0)]
 )
@@ -271,6 +321,31 @@ def test_the_office_sees_what_it_pays_out_and_confirms(app: Flask, settings: Set
     assert (again.exit_code, "no wallet" in again.output) == (0, True), again.output
     assert kumiai("wallet", "close", email, "--reason", "because").exit_code == 2
     assert kumiai("wallet", "close", "nobody@example.ac.jp", "--reason", "unavoidable").exit_code == 1
+
+
+def test_what_is_handed_over_is_what_the_ledger_paid_out(settings: Settings, email_of: Any) -> None:
+    world = World()
+    world.charge(world.base, 1_000)
+    world.accepted(Adjustment, money=world.base, amount_yen=500, book="granted", expires_on=in_days(1))
+    world.date_back(world.base, days=2)
+    close(world, money=world.meal)
+    done = kumiai_for(settings)("wallet", "close", email_of(world), "--reason", "unavoidable", "--yes")
+    assert transfers(world.member_id) == {"refunded_in_cash": 1_000, "expired": 500}
+    assert f"{world.base}: closed, pay out ¥1,000\n" in done.output
+    assert "earlier closings included: ¥1,000\n" in done.output
+
+
+def test_who_died_after_the_ledger_is_told_what_to_hand_over(
+    settings: Settings, email_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World()
+    world.charge(world.base, 1_000)
+    with monkeypatch.context() as patched:
+        patched.setattr("app.wallet.closing.finish", lambda *_, **__: exec("raise SystemExit"))
+        with pytest.raises(SystemExit):
+            close(world)
+    again = kumiai_for(settings)("wallet", "close", email_of(world), "--reason", "unavoidable", "--yes")
+    assert "earlier closings included: ¥1,000\n" in again.output
 
 
 def test_a_refused_closing_is_said_and_is_no_success(settings: Settings, email_of: Any) -> None:

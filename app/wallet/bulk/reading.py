@@ -66,7 +66,7 @@ def records(lines: Iterator[str]) -> Iterator[tuple[int, list[str] | None]]:
         except StopIteration:
             return
         except csv.Error as error:
-            if "unexpected end of data" in str(error):
+            if "unexpected end of data" in str(error) or "field larger" in str(error):  # what is inside is no record
                 raise FileProblem("quote_not_closed", line=fed.record_begins) from None
             yield fed.record_begins, None
         else:

@@ -30,7 +30,7 @@ def job_of(job_id: UUID, *, client_id: str | None) -> BulkJob:
 
 def jobs() -> Sequence[BulkJob]:
     """The newest jobs, whoever uploaded them."""
-    return session().scalars(select(BulkJob).order_by(BulkJob.created_at.desc()).limit(20)).all()
+    return session().scalars(select(BulkJob).order_by(BulkJob.id.desc()).limit(20)).all()
 
 
 def view(job: BulkJob) -> dict[str, Any]:

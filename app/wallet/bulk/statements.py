@@ -108,16 +108,23 @@ SELECT r.line, r.member_id, r.money, r.amount_yen, r.kind, r.expires_on, r.descr
  ORDER BY r.line
 """
 
+# A member who is being closed at this moment is waited for: nobody who is closed gets a wallet.
 NEW_WALLETS = """
+WITH missing AS MATERIALIZED (
+    SELECT DISTINCT r.issuer_id, r.member_id, money.id AS money_id
+      FROM bulk_row r
+      JOIN money ON money.issuer_id = r.issuer_id AND money.code = r.money
+     WHERE r.job_id = :job AND r.line = ANY(:lines) AND r.kind <> 'take_back'
+       AND NOT EXISTS (SELECT FROM wallet w WHERE w.member_id = r.member_id AND w.money_id = money.id)
+), living AS MATERIALIZED (
+    SELECT id FROM member
+     WHERE id IN (SELECT member_id FROM missing) AND status <> 'closed'
+     ORDER BY id FOR SHARE
+)
 INSERT INTO wallet (id, issuer_id, member_id, money_id)
 SELECT gen_random_uuid(), issuer_id, member_id, money_id
-  FROM (SELECT DISTINCT r.issuer_id, r.member_id, money.id AS money_id
-          FROM bulk_row r
-          JOIN money ON money.issuer_id = r.issuer_id AND money.code = r.money
-          JOIN member ON member.id = r.member_id AND member.status <> 'closed'
-         WHERE r.job_id = :job AND r.line = ANY(:lines) AND r.kind <> 'take_back'
-           AND NOT EXISTS (SELECT FROM wallet w WHERE w.member_id = r.member_id AND w.money_id = money.id)
-         ORDER BY r.member_id, money.id) AS missing
+  FROM missing JOIN living ON living.id = member_id
+ ORDER BY member_id, money_id
     ON CONFLICT DO NOTHING
 RETURNING id
 """

@@ -28,13 +28,13 @@ NOTICES_KEPT_DAYS = 30
 _EXPIRED = {
     "lot": """
 SELECT a.expires_on, a.id, w.id, w.member_id, m.code
-  FROM account a
+  FROM (SELECT expires_on, id, wallet_id, money_id FROM account
+         WHERE expires_on < %(today)s AND (expires_on, id) > (%(day)s, %(id)s::bigint) AND posted_yen > pending_yen
+         ORDER BY expires_on, id
+         LIMIT %(batch)s) a
   JOIN wallet w ON w.id = a.wallet_id
   JOIN money m ON m.id = a.money_id
- WHERE a.expires_on < %(today)s AND (a.expires_on, a.id) > (%(day)s, %(id)s::bigint)
-   AND a.posted_yen > a.pending_yen
  ORDER BY a.expires_on, a.id
- LIMIT %(batch)s
 """,
     "undated": """
 SELECT w.expires_on, w.id, w.id, w.member_id, m.code

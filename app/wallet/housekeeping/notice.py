@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from babel.dates import format_date
-from sqlalchemy import text
+from sqlalchemy import ARRAY, Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import insert
 
 from app.db import session, transaction
@@ -19,25 +19,32 @@ from app.wallet import directory, notices
 from app.wallet.housekeeping.models import ExpiryNotice
 from app.web.locale import translate
 
-BATCH = 500
+BATCH = 100
+"""Members told in one transaction."""
 
-_EXPIRING = text("""
-SELECT w.member_id, m.locale, a.id, a.money_id, a.expires_on, a.posted_yen - a.pending_yen
+# By the indexes of the two dates, once: what is sorted and read a batch at a time is the members.
+_MEMBERS = text("""
+SELECT w.member_id
   FROM account a
   JOIN wallet w ON w.id = a.wallet_id
-  JOIN member m ON m.id = w.member_id
  WHERE a.expires_on BETWEEN :today AND :until AND a.posted_yen > a.pending_yen
    AND NOT EXISTS (SELECT FROM expiry_notice n WHERE n.account_id = a.id AND n.expires_on = a.expires_on)
- UNION ALL
-SELECT w.member_id, m.locale, a.id, a.money_id, w.expires_on, a.posted_yen - a.pending_yen
+ UNION
+SELECT w.member_id
   FROM wallet w
-  JOIN member m ON m.id = w.member_id
   JOIN account a ON a.wallet_id = w.id AND a.expires_on IS NULL
  WHERE w.expires_on BETWEEN :today AND :until AND a.posted_yen > a.pending_yen
    AND NOT EXISTS (SELECT FROM expiry_notice n WHERE n.account_id = a.id AND n.expires_on = w.expires_on)
- ORDER BY 1, 5, 3
- LIMIT :batch
 """)
+_EXPIRING = text("""
+SELECT w.member_id, m.locale, a.id, a.money_id, coalesce(a.expires_on, w.expires_on), a.posted_yen - a.pending_yen
+  FROM wallet w
+  JOIN member m ON m.id = w.member_id
+  JOIN account a ON a.wallet_id = w.id
+ WHERE w.member_id = ANY(:members) AND a.posted_yen > a.pending_yen
+   AND coalesce(a.expires_on, w.expires_on) BETWEEN :today AND :until
+ ORDER BY 1, 5, 3
+""").bindparams(bindparam("members", type_=ARRAY(Uuid())))
 
 
 class Expiring(NamedTuple):
@@ -52,26 +59,19 @@ class Expiring(NamedTuple):
 
 
 def tell(*, today: date, days: int, batch: int = BATCH) -> Iterator[int]:
-    """Queue mail about what expires within `days`; yields, a batch at a time, to how many members. In an app context.
+    """Queue mail about what expires within `days`; yields to how many members, `batch` at a time. In an app context.
 
     Each batch is a transaction: its mails and the memory of them come together or not at all.
     """
-    values = {"today": today, "until": today + timedelta(days=days), "batch": batch}
-    while True:
+    values = {"today": today, "until": today + timedelta(days=days)}
+    with transaction():
+        waiting = session().scalars(_MEMBERS, values).all()
+    for first in range(0, len(waiting), batch):
         with transaction():
-            found = [Expiring(*row) for row in session().execute(_EXPIRING, values)]
-            members = _tell(_whole(found, batch=batch))
+            rows = session().execute(_EXPIRING, {**values, "members": waiting[first : first + batch]})
+            members = _tell([Expiring(*row) for row in rows])
         if members:
             yield members
-        if len(found) < batch:
-            return
-
-
-def _whole(found: Sequence[Expiring], *, batch: int) -> Sequence[Expiring]:
-    """Without the last member, whose other lots may be in the next batch; unless all are of one member."""
-    if len(found) < batch or found[0].member_id == found[-1].member_id:
-        return found
-    return [one for one in found if one.member_id != found[-1].member_id]
 
 
 def _tell(found: Sequence[Expiring]) -> int:

@@ -97,10 +97,10 @@ def adjustment(draft: Draft, transaction_id: UUID, posting: Adjustment) -> NewTr
 def expiry(draft: Draft, transaction_id: UUID, posting: Expiry) -> NewTransaction:
     rule = money_rule(draft, posting.money)
     wallet = wallet_of(draft, posting.member_id, posting.money)
+    if not draft.expired(wallet):
+        raise Refusal("nothing_expired", money=posting.money)
     entry = Entry(draft, transaction_id)
     amount_yen = expire(entry, wallet, rule)
-    if not amount_yen:
-        raise Refusal("nothing_expired", money=posting.money)
     return of_wallet(entry, posting, wallet, kind="expiry", amount_yen=amount_yen)
 
 
@@ -112,15 +112,17 @@ def close(draft: Draft, transaction_id: UUID, posting: Close) -> NewTransaction:
         raise Refusal("wallet_has_holds", money=posting.money, held_yen=held_yen)
     if wallet.reserved_yen:
         raise Refusal("wallet_awaits_charges", money=posting.money, reserved_yen=wallet.reserved_yen)
-    entry = Entry(draft, transaction_id)
-    paid_out_yen = 0
-    for lot in wallet.lots:
-        if (left_yen := draft.free_yen(lot)) > 0:
-            book = _book_of_closing(draft.is_over(wallet, lot), rule.backing)
-            entry.take(wallet, lot, credit=draft.books.account(rule.books[book], rule.id), amount_yen=left_yen)
-            paid_out_yen += left_yen if book == "refunded_in_cash" else 0
+    lots = [
+        (lot, left_yen, _book_of_closing(draft.is_over(wallet, lot), rule.backing))
+        for lot in wallet.lots
+        if (left_yen := draft.free_yen(lot)) > 0
+    ]
+    paid_out_yen = sum(left_yen for _, left_yen, book in lots if book == "refunded_in_cash")
     if paid_out_yen and posting.reason == COUNTS_AGAINST_QUOTA:
         _check_quota(draft, posting, paid_out_yen)
+    entry = Entry(draft, transaction_id)
+    for lot, left_yen, book in lots:
+        entry.take(wallet, lot, credit=draft.books.account(rule.books[book], rule.id), amount_yen=left_yen)
     draft.wallet_change(wallet).closes = True
     amount_yen = -entry.changed.get(wallet.id, 0)
     return of_wallet(entry, posting, wallet, kind="close", amount_yen=amount_yen)

@@ -46,6 +46,7 @@ class Draft:
         self.ended_holds: dict[UUID, str] = {}
         self.codes: dict[UUID, UUID] = {}
         self.paid_out: dict[date, int] = {}
+        self.entries = 0
 
     def fork(self) -> Draft:
         """A draft to try something out in, which leaves this one as it is."""
@@ -153,9 +154,13 @@ class Draft:
 
 
 class Entry:
-    """One posting's transfers, applied to a draft as they are made. `transaction_id`: of the transaction they make."""
+    """One posting's transfers, applied to a draft as they are made. `transaction_id`: of the transaction they make.
+
+    It begins when all has been judged: what it does to the draft stays, so nothing is refused after it. `decide` looks.
+    """
 
     def __init__(self, draft: Draft, transaction_id: UUID) -> None:
+        draft.entries += 1
         self.draft = draft
         self.transaction_id = transaction_id
         self.before: list[NewTransaction] = []

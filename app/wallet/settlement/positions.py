@@ -36,7 +36,9 @@ def cut(*, issuer_id: UUID, day: date | None) -> Cut:
     now = func.greatest(func.clock_timestamp(), IssuerHead.created_at)
     head: Any = select(IssuerHead.position, now).where(IssuerHead.issuer_id == issuer_id).with_for_update(read=True)
     with autocommit().connect() as connection:
-        position, instant = connection.execute(head).one()
+        found = connection.execute(head).one_or_none()
+        # The head comes with the first money. Before that nothing has happened.
+        position, instant = found or (0, connection.execute(select(func.clock_timestamp())).scalar_one())
         today = instant.astimezone(zone).date()
         if day is None or day == today:
             return Cut(today, position)

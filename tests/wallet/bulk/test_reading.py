@@ -242,6 +242,7 @@ def test_lines_that_are_no_such_object(line: str, code: str) -> None:
         ("member;money;amount_yen;kind", "column_unknown", 1),
         (GOOD + '"never closed', "quote_not_closed", 3),
         (GOOD + '"never closed' + "\n" * 100_000, "quote_not_closed", 3),
+        (GOOD + '"' + ("x" * 16_000 + "\n") * 9 + GOOD.split("\n")[1] + '\n"', "quote_not_closed", 3),
         (GOOD + "x" * 20_000, "line_too_long", 3),
         ("," * 10_000, "no_rows", None),
         ("a," * 5_000, "no_header", 1),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,15 @@ import pytest
 from flask import Flask
 from sqlalchemy import text
 
-from app.db import session, transaction
+from app.db import autocommit, session, transaction
 from app.ids import new_id
+from app.member import service as members
 from app.messaging import maildir
 from app.settings import Settings
 from app.wallet.bulk.runner import SLICE, BulkRunner
+from app.wallet.suspension import locked_status
 from tests import factories
+from tests.messaging.conftest import until
 from tests.messaging.test_worker import deliver_all
 from tests.wallet.bulk.conftest import Faculty, Office, csv_of, make_faculty, rows_of_ledger, service_token
 
@@ -150,6 +154,25 @@ def test_refusals_of_the_ledger_are_results_of_their_lines(app: Flask, office: O
     office.done(empty)
     (line,) = office.results(empty)
     assert (line["code"], line["reason"]) == ("insufficient_balance", "残高が足りません")
+
+
+def test_who_is_being_closed_gets_no_wallet(app: Flask, office: Office, faculty: Faculty) -> None:
+    closing = faculty.members[1]
+    job = office.examined(csv_of([[member, faculty.points, 50, "grant"] for member in faculty.members]))
+    with app.app_context(), ThreadPoolExecutor(1) as pool:
+        with transaction():
+            locked_status(closing)  # as app/wallet/closing.py ends an account: all its wallets are closed by now
+            members.close(closing)
+            done = pool.submit(office.done, job)
+            until(lambda: done.done() or _waits_for_a_row())
+        assert [line["state"] for line in office.results(done.result(30))] == ["accepted", "refused", "accepted"]
+        assert [faculty.wallet_yen(member, faculty.points) for member in faculty.members] == [50, None, 50]
+
+
+def _waits_for_a_row() -> bool:
+    mine = "datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%INSERT INTO wallet%'"
+    with autocommit().connect() as connection:
+        return bool(connection.scalar(text(f"SELECT count(*) FROM pg_stat_activity WHERE {mine}")))
 
 
 def test_a_stopped_job_goes_on_where_it_was(app: Flask, office: Office) -> None:

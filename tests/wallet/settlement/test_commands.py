@@ -15,9 +15,11 @@ from pypdf import PdfReader
 from app.db import transaction
 from app.issuer import current_issuer, issuer_today
 from app.settings import Settings
-from app.wallet import directory
+from app.wallet import directory, ledger
 from app.wallet.settlement import positions, service
+from tests import factories
 from tests.oauth.office import Kumiai, kumiai_for
+from tests.wallet.postings import payment
 from tests.wallet.settlement.accounts import next_weekday
 from tests.wallet.settlement.shopkeeper import Shopkeeper, settlements, shopkeeper
 from tests.wallet.settlement.zengin_reader import read
@@ -109,6 +111,37 @@ def test_all_shops_are_closed_and_those_without_takings_named(
     assert said.exit_code == 0, said.output
     assert f"{code}-0001" in said.output
     assert f"{idle}: nothing to settle" in said.output
+
+
+def test_before_the_first_money_there_is_nothing_to_settle_and_nothing_to_pay_out(
+    kumiai: Kumiai, fresh_app: Flask
+) -> None:
+    kumiai("shop", "add", "canteen", "--name-ja", "食堂", "--name-en", "Canteen")
+    with fresh_app.app_context():
+        factories.member(email="hanako@example.ac.jp")
+    for day in ((), ("--through", "2026-01-01")):
+        night = kumiai("settlement", "close", "--all", *day)
+        assert (night.exit_code, "canteen" in night.output) == (0, True), night.output
+    closing = kumiai("wallet", "close", "hanako@example.ac.jp", "--reason", "small_amount", "--dry-run")
+    assert (closing.exit_code, "no wallet" in closing.output) == (0, True), closing.output
+
+
+def test_a_shop_that_cannot_be_closed_holds_up_none_of_the_others(
+    kumiai: Kumiai, fresh_app: Flask, keeper: Shopkeeper, code: str
+) -> None:
+    with fresh_app.app_context():
+        others = [shopkeeper(), shopkeeper()]
+        for one in (keeper, *others):
+            one.pay(100)
+        with transaction():
+            cut = positions.cut(issuer_id=current_issuer().id, day=None)
+            stuck = service.next_settlement(shop_id=keeper.shop_id, cut=cut).id
+        taken = replace(payment(keeper.holder(keeper.monies[0]), 1), requester="kumiai")
+        ledger.post(replace(taken, request_id=f"settlement:{stuck}"))  # nothing but a mistake could do that
+    night = kumiai("settlement", "close", "--all")
+    assert night.exit_code == 1
+    assert f"{code}: " in night.output
+    assert night.output.count("settled ¥100") == 2, night.output
 
 
 def test_what_died_is_finished(kumiai: Kumiai, fresh_app: Flask, keeper: Shopkeeper) -> None:
