@@ -235,11 +235,10 @@ def do_what_is_due(db: sqlite3.Connection) -> None:
 
 
 def anything_due(db: sqlite3.Connection) -> bool:
-    due = (
-        "SELECT EXISTS (SELECT 1 FROM later WHERE due_at <= :now)"
-        f" OR EXISTS (SELECT 1 FROM payment WHERE {_OVER})"  # our own words
-    )
-    return bool(db.execute(due, {"now": time.time()}).fetchone()[0])
+    money = "SELECT EXISTS (SELECT 1 FROM later WHERE due_at <= :now)"
+    over = f"SELECT EXISTS (SELECT 1 FROM payment WHERE {_OVER})"  # noqa: S608  # our own words
+    now = {"now": time.time()}
+    return any(db.execute(look, now).fetchone()[0] for look in (money, over))
 
 
 def fee_yen(method: str, amount_yen: int) -> int:

@@ -203,9 +203,14 @@ def read_webhook_url(body: bytes) -> str:
     fields = Fields(body)
     url = fields.optional_text("url", most=2_000)
     fields.done()
-    if url is not None:
-        _check_url("url", url)
-    return url or ""
+    return checked_webhook_url(url or "")
+
+
+def checked_webhook_url(url: str) -> str:
+    """The address, or an empty string. Raises ApiError."""
+    if url:
+        _check_url("url", url[:2_001])
+    return url
 
 
 def instant(seconds: float) -> str:
