@@ -26,7 +26,10 @@ MAX_DAYS = 60
 _CARD_WORDS = frozenset(
     {"card", "card_number", "number", "pan", "exp", "expiry", "exp_month", "exp_year", "cvc", "cvv"}
 )
-_DIGITS = re.compile(r"(?<!\d)\d(?:[ -]?\d){12,18}(?!\d)", re.ASCII)
+_CARD_NUMBER = re.compile(
+    r"(?<!\d)\d{13,19}(?!\d)|(?<![\w-])\d{4}[ -](?:\d{4}[ -]\d{4}[ -]\d{4}|\d{6}[ -]\d{4,5})(?![\w-])", re.ASCII
+)
+"""In one piece, or grouped as on a card. Not what may stand in a UUID."""
 _KANA = re.compile("[ァ-ヺー・ヽヾ\u3000 ]+")
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,189}", re.ASCII)
 _PHONE = re.compile("0[0-9]{9,10}", re.ASCII)
@@ -78,7 +81,7 @@ class Fields:
             raise invalid(name, "has control characters, or half a character")
         if pattern is not None and not pattern.fullmatch(value):
             raise invalid(name, "is not in the form that is asked for")
-        if any(luhn(re.sub("[ -]", "", found)) for found in _DIGITS.findall(value)):
+        if any(luhn(re.sub("[ -]", "", found)) for found in _CARD_NUMBER.findall(value)):
             raise ApiError(400, "card_data_refused", f"{name}: looks like a card number", field=name)
         return value
 
