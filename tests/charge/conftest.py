@@ -22,5 +22,4 @@ def sandbox(sandbox_process: Vendor) -> Iterator[Vendor]:
     Tests share its payments: ask for those of your own.
     """
     yield sandbox_process
-    sandbox_process.forget_faults()
-    sandbox_process.webhooks_to("")
+    sandbox_process.calm()

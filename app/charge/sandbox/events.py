@@ -135,8 +135,9 @@ def _again(db: sqlite3.Connection, event: StoredEvent) -> None:
     given_up = time.time() - event.created_at > GIVE_UP_AFTER_S
     delay_s = BACK_OFF_S[min(event.tries, len(BACK_OFF_S) - 1)]
     db.execute(
-        "UPDATE event SET leased = 0, tries = tries + 1, due_at = ?, state = ? WHERE seq = ?",
-        (time.time() + delay_s, "given_up" if given_up else "waiting", event.seq),
+        "UPDATE event SET leased = 0, tries = tries + 1, due_at = ?, state = iif(? AND state = 'waiting', 'given_up', state)"
+        " WHERE seq = ?",  # what was withheld meanwhile stays so
+        (time.time() + delay_s, given_up, event.seq),
     )
 
 
@@ -150,6 +151,11 @@ def send_now(db: sqlite3.Connection, id_: str | None = None) -> int:
             (time.time(), id_),
         )
     return found.rowcount
+
+
+def withhold(db: sqlite3.Connection) -> int:
+    """Send none of those that wait. How many that is."""
+    return db.execute("UPDATE event SET state = 'withheld', copies = 0 WHERE state = 'waiting'").rowcount
 
 
 def of(db: sqlite3.Connection, payment_id: str | None = None, *, limit: int = 100) -> list[StoredEvent]:

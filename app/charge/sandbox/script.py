@@ -184,6 +184,13 @@ def send_waiting() -> Response:
         return answered({"sent": events.send_now(db)})
 
 
+@script.post("/events/withhold")
+def withhold_waiting() -> Response:
+    """None of those that wait is sent any more, unless it is asked for by its id."""
+    with sandbox().transaction() as db:
+        return answered({"withheld": events.withhold(db)})
+
+
 @script.get("/calls")
 def list_calls() -> Response:
     """What the merchant's server asked, newest first, and what went wrong with it on purpose."""

@@ -11,11 +11,12 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from app.charge.sandbox.factory import create_sandbox
-from app.charge.sandbox.gateway import Sandbox
+from app.charge.sandbox.gateway import EXTENSION, Sandbox
 from app.charge.sandbox.settings import SandboxSettings
 from app.charge.sandbox.storage import Storage
 
@@ -88,9 +89,20 @@ def slip_order(**changes: Any) -> dict[str, Any]:
     return {name: value for name, value in {**given, **changes}.items() if value is not ...}
 
 
+def _sandbox(folder: Path) -> Sandbox:
+    settings = SandboxSettings(key=KEY, webhook_secret="whsec_" + "c2VjcmV0" * 4, folder=folder)
+    return Sandbox(settings, Storage(folder))
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Flask:
+    """The application; its templates are compiled once."""
+    return create_sandbox(_sandbox(tmp_path_factory.mktemp("program")))
+
+
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    settings = SandboxSettings(key=KEY, webhook_secret="whsec_" + "c2VjcmV0" * 4, folder=tmp_path)
-    sandbox = Sandbox(settings, Storage(tmp_path))
-    yield Desk(sandbox, create_sandbox(sandbox).test_client())
+def desk(program: Flask, tmp_path: Path) -> Iterator[Desk]:
+    sandbox = _sandbox(tmp_path)
+    program.extensions[EXTENSION] = sandbox
+    yield Desk(sandbox, program.test_client())
     sandbox.storage.close()
