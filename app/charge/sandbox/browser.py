@@ -68,6 +68,11 @@ def moment(seconds: float) -> str:
     return f"{datetime.fromtimestamp(seconds, JAPAN):%Y-%m-%d %H:%M:%S}"
 
 
+def brief(seconds: float) -> str:
+    """The same without the year, for tables."""
+    return moment(seconds)[5:]
+
+
 def until(seconds: float) -> str:
     """A deadline: 2026年12月2日 23:59 or 2 Dec 2026, 23:59."""
     at = datetime.fromtimestamp(seconds, JAPAN)
@@ -139,7 +144,7 @@ def init_app(app: Flask) -> None:
     app.config.update(SESSION_COOKIE_NAME="sunaba_session", SESSION_COOKIE_SAMESITE="Lax")
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals.update(say=say, lang=lang, form_token=form_token, merchant=lambda: _merchant())
-    app.jinja_env.filters.update(yen=yen, moment=moment, until=until)
+    app.jinja_env.filters.update(yen=yen, moment=moment, brief=brief, until=until)
     app.register_error_handler(FormExpired, lambda _: trouble("form_expired", 400))
     app.after_request(_headers)
 

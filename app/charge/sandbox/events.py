@@ -135,8 +135,8 @@ def _again(db: sqlite3.Connection, event: StoredEvent) -> None:
     given_up = time.time() - event.created_at > GIVE_UP_AFTER_S
     delay_s = BACK_OFF_S[min(event.tries, len(BACK_OFF_S) - 1)]
     db.execute(
-        "UPDATE event SET leased = 0, tries = tries + 1, due_at = ?, state = iif(? AND state = 'waiting', 'given_up', state)"
-        " WHERE seq = ?",  # what was withheld meanwhile stays so
+        "UPDATE event SET leased = 0, tries = tries + 1, due_at = ?,"
+        " state = iif(? AND state = 'waiting', 'given_up', state) WHERE seq = ?",  # withheld meanwhile: stays so
         (time.time() + delay_s, given_up, event.seq),
     )
 
