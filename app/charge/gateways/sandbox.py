@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from typing import Any, NoReturn
@@ -125,12 +126,15 @@ class SandboxGateway:
 
     def settlement(self, text: str) -> Iterator[SettledLine]:
         """The lines of a day's file. Raises ValueError that names the line."""
-        rows = csv.reader(io.StringIO(text.removeprefix("\ufeff")))
-        if next(rows, None) != _HEADING:
-            raise ValueError(f"line 1: the heading must be {','.join(_HEADING)}")
-        for number, row in enumerate(rows, start=2):
-            if row:
-                yield _settled(number, row)
+        rows = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
+        try:
+            if next(rows, None) != _HEADING:
+                raise ValueError(f"line 1: the heading must be {','.join(_HEADING)}")
+            for row in rows:
+                if row:
+                    yield _settled(rows.line_num, row)
+        except csv.Error as error:
+            raise ValueError(f"line {rows.line_num}: {error}") from None
 
     def _create(self, order_id: UUID, body: _Answer) -> _Answer:
         return self._ask("POST", "/v1/payments", json=body, headers={"Idempotency-Key": str(order_id)})
@@ -247,6 +251,12 @@ def _payment(answer: _Answer) -> Found:
     )
 
 
+def _digits(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,9}", text):
+        raise ValueError("not an amount in whole yen")
+    return int(text)
+
+
 def _settled(number: int, row: list[str]) -> SettledLine:
     try:
         settled_on, received_id, ref, order_id, _, amount_yen, fee_yen = row
@@ -255,8 +265,8 @@ def _settled(number: int, row: list[str]) -> SettledLine:
             received_id=_text(received_id),
             ref=_text(ref),
             order_id=UUID(order_id),
-            amount_yen=int(amount_yen),
-            fee_yen=int(fee_yen),
+            amount_yen=_digits(amount_yen),
+            fee_yen=_digits(fee_yen),
             settled_on=date.fromisoformat(settled_on),
         )
     except ValueError as error:

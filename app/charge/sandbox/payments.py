@@ -234,11 +234,13 @@ def do_what_is_due(db: sqlite3.Connection) -> None:
         expire(db, Payment(**row))
 
 
-def anything_due(db: sqlite3.Connection) -> bool:
-    money = "SELECT EXISTS (SELECT 1 FROM later WHERE due_at <= :now)"
-    over = f"SELECT EXISTS (SELECT 1 FROM payment WHERE {_OVER})"  # noqa: S608  # our own words
-    now = {"now": time.time()}
-    return any(db.execute(look, now).fetchone()[0] for look in (money, over))
+def next_due_at(db: sqlite3.Connection) -> float | None:
+    """When `do_what_is_due` has something to do next."""
+    nexts = (
+        "SELECT min(due_at) FROM later",
+        "SELECT min(ends_at) FROM payment WHERE state = 'pending' AND checkout IS NOT 'processing'",
+    )
+    return min((due_at for look in nexts if (due_at := db.execute(look).fetchone()[0]) is not None), default=None)
 
 
 def fee_yen(method: str, amount_yen: int) -> int:

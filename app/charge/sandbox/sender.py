@@ -13,7 +13,7 @@ from app.charge.sandbox.gateway import Sandbox
 
 SENDERS = 4
 TIMEOUTS_S = (3, 10)
-_LOOK_EVERY_S = 0.1
+_STOP_WITHIN_S = 1.0
 _LONGEST_WAIT_S = 5.0
 
 
@@ -31,18 +31,21 @@ class Threads:
             thread.start()
 
     def stop(self) -> None:
-        """Returns when they have ended, or after some seconds: what is being sent is sent again at the next start."""
+        """Returns when they have ended, or after a moment: what is being sent is sent again at the next start."""
         self._stopping.set()
         self._sandbox.storage.wake()
         for thread in self._threads:
-            thread.join(sum(TIMEOUTS_S))
+            thread.join(_STOP_WITHIN_S)
 
     def _watch(self) -> None:
         storage = self._sandbox.storage
-        while not self._stopping.wait(_LOOK_EVERY_S):
+        while not self._stopping.is_set():
+            since = storage.changes
             with storage.transaction() as db:
-                if payments.anything_due(db):
+                due_at = payments.next_due_at(db)
+                if due_at is not None and due_at <= time.time():
                     payments.do_what_is_due(db)
+            storage.wait(since=since, at_most_s=_until(due_at))
 
     def _send(self) -> None:
         storage = self._sandbox.storage
@@ -55,8 +58,7 @@ class Threads:
             if event is not None:
                 self._deliver(event, url)
             else:
-                wait_s = _LONGEST_WAIT_S if due_at is None else min(due_at - time.time(), _LONGEST_WAIT_S)
-                storage.wait(since=since, at_most_s=max(wait_s, 0.01))
+                storage.wait(since=since, at_most_s=_until(due_at))
 
     def _deliver(self, event: StoredEvent, url: str) -> None:
         started_at, began_s = time.time(), time.monotonic()
@@ -71,6 +73,11 @@ class Threads:
                 status=status,
                 error=error,
             )
+
+
+def _until(due_at: float | None) -> float:
+    """Seconds to wait for it, neither none nor too many: clocks are set now and then."""
+    return _LONGEST_WAIT_S if due_at is None else max(min(due_at - time.time(), _LONGEST_WAIT_S), 0.01)
 
 
 def _posted(event: StoredEvent, url: str, *, secret: str) -> tuple[int | None, str | None]:

@@ -355,13 +355,23 @@ def test_the_settlement_file_has_each_arrival_with_its_fee(sandbox: Vendor, adap
         ("{heading}yesterday,rcv_1,pay_1,{order},card,100,3\n", "line 2"),
         ("{heading}2026-11-25,rcv_1,pay_1,order,card,100,3\n", "line 2"),
         ("{heading}2026-11-25,rcv_1,pay_1,{order},card,many,3\n", "line 2"),
+        ("{heading}2026-11-25,rcv_1,pay_1,{order},card,-100,3\n", "line 2"),
+        ("{heading}2026-11-25,rcv_1,pay_1,{order},card,1_000,3\n", "line 2"),
+        ('{heading}2026-11-25,rcv_1,"pay_1\n', "line 2"),
+        ("{heading}2026-11-25,rcv_1,pay_1,{order},card,100," + "3" * 140_000, "line 2"),
     ],
+    ids=range(10),
 )
 def test_a_settlement_file_that_is_none(odd: tuple[SandboxGateway, object], text: str, says: str) -> None:
     heading = "settled_on,received_id,payment_id,order_id,method,amount_yen,fee_yen\n"
     written = text.replace("{heading}", heading).replace("{order}", "0198c0de-0000-7000-8000-000000000000")
     with pytest.raises(ValueError, match=says):
         list(odd[0].settlement(written))
+
+
+def test_an_empty_settlement_file_has_no_lines(odd: tuple[SandboxGateway, object]) -> None:
+    heading = "\ufeffsettled_on,received_id,payment_id,order_id,method,amount_yen,fee_yen\r\n"
+    assert list(odd[0].settlement(heading + "\r\n")) == []
 
 
 def test_the_settings_choose_the_gateway(sandbox: Vendor, settings: Settings) -> None:
