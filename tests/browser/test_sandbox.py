@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -93,6 +95,37 @@ def test_without_script_by_keyboard(gateway: Vendor, open_page: Open) -> None:
     page.keyboard.press("Enter")
     page.wait_for_url("**/store")
     assert gateway.payment(ref)["state"] == "paid"
+
+
+@pytest.fixture
+def elsewhere(gateway: Vendor) -> Iterator[str]:
+    """A merchant that sends the browser on to a third origin, as one whose sign-in has ended does."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(302)
+            self.send_header("Location", f"http://127.0.0.1:{gateway.port}/store")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://localhost:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+def test_the_merchant_may_send_the_browser_on(gateway: Vendor, open_page: Open, elsewhere: str) -> None:
+    page = open_page()
+    url = gateway.gateway().start_card(card_request(return_url=elsewhere)).url
+    page.goto(f"{url}?fill=visa")
+    page.click("button.pay")
+    page.wait_for_url(f"http://127.0.0.1:{gateway.port}/store")
 
 
 def test_the_brand_is_shown_while_typing_and_two_presses_pay_once(gateway: Vendor, open_page: Open) -> None:

@@ -8,7 +8,6 @@ import secrets
 from datetime import datetime
 from functools import cache
 from importlib.resources import files
-from urllib.parse import urlsplit
 
 from flask import Blueprint, Flask, Response, g, redirect, render_template, request, session
 from werkzeug.wrappers import Response as AnyResponse
@@ -22,7 +21,7 @@ _COOKIE = "sunaba_lang"
 _LOCAL_PATH = re.compile(r"/(?![/\\])[^\x00-\x20\x7f\\]*")
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; base-uri 'none';"
-    " frame-ancestors 'none'; form-action 'self'"
+    " frame-ancestors 'none'"
 )
 
 site = Blueprint("site", __name__)
@@ -98,10 +97,12 @@ def check_form() -> None:
         raise FormExpired
 
 
-def leads_to(url: str) -> None:
-    """This page's form ends at `url`: Chromium applies `form-action` to the redirect that answers a form."""
-    parts = urlsplit(url)
-    g.form_action = f"{parts.scheme}://{parts.netloc}"
+def leads_away() -> None:
+    """This page's forms end at the merchant, and wherever the merchant sends the browser on from there.
+
+    Chromium applies `form-action` to every redirect that answers a form, and nobody here knows the merchant's.
+    """
+    g.leads_away = True
 
 
 def see(url: str) -> AnyResponse:
@@ -127,8 +128,8 @@ def language(code: str) -> AnyResponse:
 
 def _headers(response: Response) -> Response:
     policy = _POLICY if response.mimetype == "text/html" else "default-src 'none'; frame-ancestors 'none'"
-    origin = g.get("form_action")
-    response.headers["Content-Security-Policy"] = f"{policy} {origin}" if origin else policy
+    forms = "" if g.get("leads_away") else "; form-action 'self'"
+    response.headers["Content-Security-Policy"] = policy + forms
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["Cross-Origin-Opener-Policy"] = "same-origin"

@@ -71,7 +71,7 @@ def _payment(payment_id: str) -> Payment:
     if found is None or found.return_url is None:
         raise NotFound
     browser.speak(found.locale)
-    browser.leads_to(found.return_url)
+    browser.leads_away()
     return found
 
 

@@ -192,11 +192,13 @@ def test_the_page_is_in_the_merchants_language_unless_it_was_chosen(desk: Desk) 
     assert desk.client.get("/language/ja", query_string={"back": "//evil.example"}).location == "/"
 
 
-def test_the_form_may_only_end_here_or_at_the_merchant(desk: Desk) -> None:
+def test_the_headers(desk: Desk) -> None:
     page = desk.client.get(f"/pay/{desk.card()['id']}")
     policy = page.headers["Content-Security-Policy"]
-    assert "form-action 'self' http://localhost:8001" in policy
     assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "form-action" not in policy, "where the merchant sends the browser on is not known here"
+    assert "form-action 'self'" in desk.client.get("/console").headers["Content-Security-Policy"]
     assert page.headers["Cache-Control"] == "no-store"
     assert page.headers["Referrer-Policy"] == "no-referrer"
 
