@@ -6,11 +6,13 @@ from flask import Flask
 def __getattr__(name: str) -> Flask:
     if name == "app":
         from app.factory import create_app
-        from app.serve import keep_to_one_processor
+        from app.serve import keep_to_one_processor, work_without_pause
         from app.settings import Settings
 
         keep_to_one_processor()
-        return create_app(Settings.from_env())
+        server = create_app(Settings.from_env())
+        work_without_pause()
+        return server
     if name == "mypage":
         from app.mypage.factory import create_mypage
         from app.mypage.settings import MypageSettings

@@ -109,7 +109,8 @@ class Lookup:
             self._connection = psycopg.connect(
                 self._database_url, **ENDS_WITH_ITS_HOST, autocommit=True, options=f"{PLANS_BY_KEY} {_PATIENCE}"
             )
-        cursor = self._connection.execute(self._statement, {"keys": list(keys)}, prepare=True)
+        listed = ",".join([r"\\x" + key.hex() for key in keys])  # psycopg takes ten times as long for a list
+        cursor = self._connection.execute(self._statement, {"keys": f"{{{listed}}}"}, prepare=True)
         return {bytes(row[0]): row[1:] for row in cursor}
 
 

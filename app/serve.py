@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import sys
@@ -57,6 +58,19 @@ def keep_to_one_processor(*, claimed_as: str = "kumiai-processor") -> None:
             continue
         _claims.append(claim)
         return
+
+
+def work_without_pause() -> None:
+    """Have Python look for garbage seldom, never among what was there at the start, and let threads finish their turn.
+
+    What a request leaves behind goes with its last reference; circles are rare. By default Python looks through
+    hundreds of thousands of objects again and again: a quarter of the work of a batch of payments. And a thread that
+    computes hands Python's lock on after 5 ms, which is in the middle of nearly nothing here.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+    sys.setswitchinterval(0.02)
 
 
 def _serve(target: str, *, host: str, port: int, workers: int, threads: int) -> None:

@@ -26,31 +26,31 @@ _MOST_CHANGES = 10
 
 
 def post_batch(
-    connection: Connection, *, issuer_id: UUID, time_zone: str, rulebook: Rulebook, batch: Batch
+    connection: Connection, *, issuer_id: UUID, time_zone: str, rulebook: Rulebook, batch: Batch, repeats: bool = True
 ) -> list[Outcome]:
     """Lock, decide, write and commit one batch. Returns one outcome per posting. Raises psycopg.Error, unwritten.
 
-    Days and months begin in `time_zone`.
+    Days and months begin in `time_zone`. Without `repeats` nobody looks whether a request was answered before: where
+    one was, its name is taken, which raises psycopg.errors.UniqueViolation.
 
     A failed COMMIT leaves open whether it was written; the same batch again finds out, since requests that were
     written answer from their rows.
     """
     for _ in range(_MOST_CHANGES):
         try:
-            return _post_once(connection, issuer_id=issuer_id, time_zone=time_zone, rulebook=rulebook, batch=batch)
+            reader = Reader(connection, issuer_id=issuer_id, time_zone=time_zone, rulebook=rulebook, repeats=repeats)
+            return _post_once(reader, batch)
         except RulesChanged:
             connection.execute("ROLLBACK")
     raise RulesChanged
 
 
-def _post_once(
-    connection: Connection, *, issuer_id: UUID, time_zone: str, rulebook: Rulebook, batch: Batch
-) -> list[Outcome]:
+def _post_once(reader: Reader, batch: Batch) -> list[Outcome]:
+    connection = reader.connection
     with connection.pipeline():
         connection.execute("BEGIN")
-        reader = Reader(connection, issuer_id=issuer_id, time_zone=time_zone, rulebook=rulebook)
         decision = decide(reader.read([posting for _, posting in batch]), batch)
-        head = write(connection, issuer_id=issuer_id, time_zone=time_zone, batch=batch, decision=decision)
+        head = write(connection, issuer_id=reader.issuer_id, time_zone=reader.time_zone, batch=batch, decision=decision)
         connection.execute("COMMIT")
     return _outcomes(decision, head.fetchone() if head else None)
 

@@ -32,11 +32,15 @@ from app.wallet.rulebook import Connection, Rulebook
 class Reader:
     """What one batch touches, locked and read."""
 
-    def __init__(self, connection: Connection, *, issuer_id: UUID, time_zone: str, rulebook: Rulebook) -> None:
+    def __init__(
+        self, connection: Connection, *, issuer_id: UUID, time_zone: str, rulebook: Rulebook, repeats: bool
+    ) -> None:
         self.connection = connection
         self.issuer_id = issuer_id
         self.time_zone = time_zone
         self.rulebook = rulebook
+        self.repeats = repeats
+        """Whether to look for requests that were answered before."""
 
     def read(self, postings: Sequence[Posting]) -> Books:
         """Raises RulesChanged where the rules have changed since they were read: begin again."""
@@ -57,21 +61,16 @@ class Reader:
         return books
 
     def _books(self, keys: Keys, postings: Sequence[Posting]) -> Books:
-        wanted = document({"member_id": m.hex, "money_id": self.rulebook.id_of(i)} for m, i in keys.wallets)
-        names = {(p.requester, p.request_id) for p in postings}
-        rare = {
-            **({sql.LOCK_CODES: "codes"} if keys.codes else {}),
-            **({sql.LOCK_QUOTAS: "quotas"} if keys.periods else {}),
-            **({sql.LOCK_ACCOUNTS: "accounts"} if keys.judged else {}),
-        }
-        before, after = [s for s in rare if s == sql.LOCK_CODES], [s for s in rare if s != sql.LOCK_CODES]
+        wanted = document({"member_id": m, "money_id": self.rulebook.id_of(i)} for m, i in keys.wallets)
+        names = {(p.requester, p.request_id) for p in postings} if self.repeats else ()
         statements = (
-            *before,
+            *([sql.LOCK_CODES] if keys.codes else []),
             sql.LOCK_CONTROLS,
             sql.LOCK_WALLETS,
-            *after,
+            *([sql.LOCK_QUOTAS] if keys.periods else []),
+            *([sql.LOCK_ACCOUNTS] if keys.judged else []),
             sql.LOTS,
-            sql.REQUESTS,
+            *([sql.REQUESTS] if names else []),
             sql.TODAY,
         )
         parameters = {
@@ -94,7 +93,7 @@ class Reader:
         for account_id, money_id, posted_yen, floor_yen in rows.get(sql.LOCK_ACCOUNTS, ()):
             books.accounts[account_id] = AccountState(account_id, money_id, posted_yen, floor_yen=floor_yen)
         self._wallets(books, rows[sql.LOCK_WALLETS], rows[sql.LOTS])
-        books.requests = {(row[0], row[1]): self._past_request(row) for row in rows[sql.REQUESTS]}
+        books.requests = {(row[0], row[1]): self._past_request(row) for row in rows.get(sql.REQUESTS, ())}
         return books
 
     def _rows(self, parameters: Mapping[str, Any], *statements: str) -> list[list[Any]]:
@@ -170,7 +169,7 @@ class Reader:
     def _make_lots(self, books: Books, wanted: set[tuple[UUID, str, Any]]) -> None:
         """Make lots that are not there, under their wallets' locks, and put each in its place by date."""
         wallets = {wallet.id: wallet for wallet in books.wallets.values()}
-        rows = document({"wallet_id": w.hex, "expires_on": d.isoformat()} for w, _, d in sorted(wanted, key=str))
+        rows = document({"wallet_id": w, "expires_on": d.isoformat()} for w, _, d in sorted(wanted, key=str))
         parameters = {"issuer": self.issuer_id, "lots": rows}
         for wallet_id, account_id, money_id, expires_on in self._rows(parameters, sql.NEW_LOTS)[0]:
             wallet = wallets[wallet_id]

@@ -1,11 +1,12 @@
 """The group-commit poster: one per process, the only writer of the ledger.
 
-Requests put their posting in a queue and wait. The poster's thread takes whatever is waiting (at most 128, and it
+Requests put their postings in a queue and wait. The poster's thread takes whatever is waiting (at most 500, and it
 never waits for more), posts it as one transaction on its own connection, and wakes them. While a commit is in
 flight the next batch forms by itself: light load means batches of one, a lunch rush means large ones.
 
 What fails is tried again, invisibly and a bounded number of times. That is always safe: a request that was
-written answers from its row.
+written answers from its row. The first try does not look for such rows, since nearly every request is new: one that is
+not finds its name taken, and only then are they read.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import queue
 import random
 import threading
 import time
-from collections import Counter
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -24,7 +24,7 @@ import psycopg
 from app.db import ENDS_WITH_ITS_HOST
 from app.ids import new_id
 from app.settings import Settings
-from app.wallet.batch import post_batch
+from app.wallet.batch import Batch, post_batch
 from app.wallet.errors import OutcomeUnknown, RequestInProgress, TemporarilyUnavailable
 from app.wallet.postings import Outcome, Posting
 from app.wallet.rulebook import Connection, Rulebook, RulesChanged
@@ -32,7 +32,9 @@ from app.wallet.statements import CONNECTION_OPTIONS
 
 log = logging.getLogger(__name__)
 
-MAX_BATCH = 128
+MAX_BATCH = 500
+"""As many as one request may bring: what they share, from locks to the commit, is then paid for once."""
+
 PATIENCE_S = 5.0
 """How long a request waits for its answer before it is told to ask again."""
 
@@ -44,36 +46,34 @@ _ATTEMPTS = 5
 _TRANSIENT = (
     psycopg.errors.DeadlockDetected,
     psycopg.errors.SerializationFailure,
-    psycopg.errors.UniqueViolation,  # another poster wrote the same request first: the next try finds its row
     RulesChanged,
 )
 
 
-class _Waiting:
-    """One posting in the queue, and the place where its answer appears."""
+class _Sending:
+    """Postings that were sent together, which are posted together, and the place where their answers appear."""
 
-    __slots__ = ("_done", "_taken", "error", "outcome", "perhaps_sent", "posting", "transaction_id")
+    __slots__ = ("_done", "_taken", "error", "named", "outcomes", "perhaps_sent")
 
-    def __init__(self, posting: Posting) -> None:
-        self.posting = posting
-        self.transaction_id = new_id()
-        self.outcome: Outcome | None = None
+    def __init__(self, postings: Sequence[Posting]) -> None:
+        self.named = [(new_id(), posting) for posting in postings]
+        """Each with the id of its transaction."""
+        self.outcomes: Sequence[Outcome] = ()
         self.error: Exception | None = None
         self.perhaps_sent = False  # a connection was lost over it: PostgreSQL may be committing it even now
         self._taken = threading.Lock()
         self._done = threading.Lock()
         self._done.acquire()
 
-    @property
-    def key(self) -> tuple[str, str]:
-        return self.posting.requester, self.posting.request_id
+    def names(self) -> set[tuple[str, str]]:
+        return {(posting.requester, posting.request_id) for _, posting in self.named}
 
     def take(self) -> bool:
         """Whoever takes it first, poster or impatient request, decides what becomes of it."""
         return self._taken.acquire(blocking=False)
 
-    def answer(self, outcome: Outcome | None, error: Exception | None = None) -> None:
-        self.outcome, self.error = outcome, error
+    def answer(self, outcomes: Sequence[Outcome], error: Exception | None = None) -> None:
+        self.outcomes, self.error = outcomes, error
         self._done.release()
 
     def wait(self, timeout_s: float) -> bool:
@@ -92,9 +92,9 @@ class Poster:
         self._database_url = database_url
         self._time_zone = time_zone
         self._options = options
-        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
-        self._undecided: Counter[tuple[str, str]] = Counter()
-        self._counting = threading.Lock()
+        self._queue: queue.SimpleQueue[_Sending | None] = queue.SimpleQueue()
+        self._held_over: _Sending | None = None
+        self._undecided: set[_Sending] = set()
         self._connection: Connection | None = None
         self._issuer_id: UUID | None = None
         self._rulebook: Rulebook | None = None
@@ -107,62 +107,53 @@ class Poster:
         Raises TemporarilyUnavailable (this sending was withdrawn, and no other of its name is under way here),
         RequestInProgress (another one is) or OutcomeUnknown (this one still is): ask again with the same name.
         """
-        return self._outcome(*self._send([posting]), patience_s=patience_s)
+        return self._outcomes(self._send([posting]), patience_s=patience_s)[0]
 
     def post_many(self, postings: Sequence[Posting], *, patience_s: float = PATIENCE_MANY_S) -> list[Outcome]:
         """Post all of them, in order, and wait for every answer, at most `patience_s` seconds in all.
 
-        Raises what the first unanswered one would: send all again with the same names; what was decided is answered
+        Raises what the first unanswered ones would: send all again with the same names; what was decided is answered
         from its row.
         """
         deadline_s = time.monotonic() + patience_s
-        sent = self._send(postings)
+        sent = [self._send(postings[i : i + MAX_BATCH]) for i in range(0, len(postings), MAX_BATCH)]
         outcomes: list[Outcome] = []
         failure: Exception | None = None
-        for waiting in sent:
+        for sending in sent:
             try:
-                outcomes.append(self._outcome(waiting, patience_s=max(0, deadline_s - time.monotonic())))
+                outcomes += self._outcomes(sending, patience_s=max(0, deadline_s - time.monotonic()))
             except Exception as error:
                 failure = failure or error
         if failure is not None:
             raise failure
         return outcomes
 
-    def _send(self, postings: Sequence[Posting]) -> list[_Waiting]:
-        sent = [_Waiting(posting) for posting in postings]
-        self._count(sent, 1)
-        for waiting in sent:
-            self._queue.put(waiting)
-        return sent
+    def _send(self, postings: Sequence[Posting]) -> _Sending:
+        sending = _Sending(postings)
+        self._undecided.add(sending)
+        self._queue.put(sending)
+        return sending
 
-    def _outcome(self, waiting: _Waiting, *, patience_s: float) -> Outcome:
-        if not waiting.wait(patience_s):
-            if waiting.take():
-                self._count([waiting], -1)
-                raise RequestInProgress if self._undecided[waiting.key] else TemporarilyUnavailable
-            if not waiting.wait(0):
+    def _outcomes(self, sending: _Sending, *, patience_s: float) -> Sequence[Outcome]:
+        if not sending.wait(patience_s):
+            if sending.take():
+                self._undecided.discard(sending)
+                raise RequestInProgress if self._is_under_way(sending) else TemporarilyUnavailable
+            if not sending.wait(0):
                 raise OutcomeUnknown
-        if waiting.error is not None:
-            raise waiting.error
-        assert waiting.outcome is not None
-        return waiting.outcome
+        if sending.error is not None:
+            raise sending.error
+        return sending.outcomes
 
     def close(self) -> None:
         """Answer what is waiting, then end the thread and its connection."""
         self._queue.put(None)
         self._thread.join()
 
-    def _count(self, sendings: Sequence[_Waiting], change: int) -> None:
-        """Sendings of one name that are neither answered nor withdrawn, whoever still waits for them."""
-        undecided = self._undecided
-        with self._counting:
-            for waiting in sendings:
-                key = waiting.key
-                left = undecided.get(key, 0) + change
-                if left:
-                    undecided[key] = left
-                else:
-                    del undecided[key]
+    def _is_under_way(self, withdrawn: _Sending) -> bool:
+        """Whether another sending with one of these names is undecided, whoever still waits for it."""
+        names = withdrawn.names()
+        return any(not names.isdisjoint(sending.names()) for sending in self._undecided.copy())
 
     def _run(self) -> None:
         while True:
@@ -173,47 +164,73 @@ class Poster:
                 self._disconnect()
                 return
 
-    def _next_batch(self) -> tuple[list[_Waiting], bool]:
-        """Wait for one posting, then take what else is there. The flag says that the poster is to end."""
-        batch: list[_Waiting] = []
-        waiting = self._queue.get()
-        while True:
-            if waiting is None:
-                return batch, True
-            if waiting.take():
-                batch.append(waiting)
-            if len(batch) == MAX_BATCH:
+    def _next_batch(self) -> tuple[list[_Sending], bool]:
+        """Wait for one sending, then take what else is there and fits. The flag says that the poster is to end."""
+        batch: list[_Sending] = []
+        size = 0
+        sending = self._held_over or self._queue.get()
+        self._held_over = None
+        while sending is not None:
+            if size and size + len(sending.named) > MAX_BATCH:
+                self._held_over = sending
                 return batch, False
+            if sending.take():
+                batch.append(sending)
+                size += len(sending.named)
             try:
-                waiting = self._queue.get_nowait()
+                sending = self._queue.get_nowait()
             except queue.Empty:
                 return batch, False
+        return batch, True
 
-    def _post(self, batch: list[_Waiting]) -> None:
-        """Post a batch, in pieces where the whole fails: one bad posting fails alone."""
+    def _post(self, batch: list[_Sending]) -> None:
+        """Post a batch; where the whole fails, piece by piece: one bad posting fails alone."""
         try:
-            outcomes = self._try(batch)
+            outcomes = iter(self._try(batch, [named for sending in batch for named in sending.named]))
         except Exception as error:
             self._disconnect()
-            if len(batch) > 1 and not isinstance(error, TemporarilyUnavailable | OutcomeUnknown):
-                for waiting in batch:
-                    self._post([waiting])
-                return
-            if not isinstance(error, TemporarilyUnavailable | OutcomeUnknown):
-                log.exception("a posting could not be posted")
-            self._count(batch, -1)
-            for waiting in batch:
-                waiting.answer(None, OutcomeUnknown() if waiting.perhaps_sent else error)
+            self._post_in_pieces(batch, error)
             return
-        self._count(batch, -1)
-        for waiting, outcome in zip(batch, outcomes, strict=True):
-            waiting.answer(outcome)
+        for sending in batch:
+            self._answer(sending, [next(outcomes) for _ in sending.named])
 
-    def _try(self, batch: list[_Waiting]) -> list[Outcome]:
-        """Try a batch until it is committed. Raises what no further try would mend."""
+    def _post_in_pieces(self, batch: list[_Sending], error: Exception) -> None:
+        hopeless = isinstance(error, TemporarilyUnavailable | OutcomeUnknown)
+        if len(batch) > 1 and not hopeless:
+            for sending in batch:
+                self._post([sending])
+            return
+        for sending in batch:
+            if hopeless or len(sending.named) == 1:
+                if not hopeless:
+                    log.exception("a posting could not be posted")
+                self._answer(sending, (), error)
+            else:
+                self._answer(sending, *self._one_by_one(sending))
+
+    def _one_by_one(self, sending: _Sending) -> tuple[list[Outcome], Exception | None]:
+        """What became of each posting that could be posted; and the first failure among the others."""
+        outcomes: list[Outcome] = []
+        failure: Exception | None = None
+        for named in sending.named:
+            try:
+                outcomes += self._try([sending], [named])
+            except Exception as error:
+                self._disconnect()
+                if not isinstance(error, TemporarilyUnavailable | OutcomeUnknown):
+                    log.exception("a posting could not be posted")
+                failure = failure or error
+        return outcomes, failure
+
+    def _answer(self, sending: _Sending, outcomes: Sequence[Outcome], error: Exception | None = None) -> None:
+        self._undecided.discard(sending)
+        sending.answer(outcomes, OutcomeUnknown() if error is not None and sending.perhaps_sent else error)
+
+    def _try(self, sendings: list[_Sending], batch: Batch) -> list[Outcome]:
+        """Try a batch, of these sendings, until it is committed. Raises what no further try would mend."""
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                return self._once(batch)
+                return self._once(batch, repeats=attempt > 1)
             except psycopg.errors.LockNotAvailable as error:
                 # Somebody outside holds a row of one of them; the others must not wait for it again and again.
                 self._rollback()
@@ -225,25 +242,33 @@ class Poster:
                 self._rollback()
                 if attempt > 1:
                     raise
+            except psycopg.errors.UniqueViolation:  # a name that is taken: the next try finds its row
+                self._rollback()
+                if attempt == 1:
+                    continue
             except _TRANSIENT:
                 self._rollback()
             except psycopg.OperationalError as error:
                 log.warning("the ledger's connection failed (%s), attempt %d", type(error).__name__, attempt)
                 if self._connection is not None:
-                    for waiting in batch:
-                        waiting.perhaps_sent = True
+                    for sending in sendings:
+                        sending.perhaps_sent = True
                 self._disconnect()
             if attempt < _ATTEMPTS:
                 time.sleep(random.uniform(0.5, 1.0) * 0.02 * 3**attempt)  # noqa: S311  # jitter, not a secret
         raise TemporarilyUnavailable
 
-    def _once(self, batch: list[_Waiting]) -> list[Outcome]:
+    def _once(self, batch: Batch, *, repeats: bool) -> list[Outcome]:
         connection = self._connect()
         assert self._issuer_id is not None
         assert self._rulebook is not None
-        postings = [(waiting.transaction_id, waiting.posting) for waiting in batch]
         return post_batch(
-            connection, issuer_id=self._issuer_id, time_zone=self._time_zone, rulebook=self._rulebook, batch=postings
+            connection,
+            issuer_id=self._issuer_id,
+            time_zone=self._time_zone,
+            rulebook=self._rulebook,
+            batch=batch,
+            repeats=repeats,
         )
 
     def _connect(self) -> Connection:

@@ -1,6 +1,8 @@
 """What may be asked of the ledger, and what it answers. Plain values, nothing else.
 
 A posting names its request (`requester`, `request_id`) before it is sent, so that asking again is always safe.
+
+Nothing changes any of these once it is made. Frozen dataclasses would say so, and take three times as long to make.
 """
 
 from __future__ import annotations
@@ -8,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 SYSTEM = "kumiai"
 """The requester of what the system does by itself: expiry, holds that ran out, settlements."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Posting:
     """One request for value to move.
 
@@ -29,7 +31,7 @@ class Posting:
     params_hash: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Item:
     """Part of what is paid for: a product group, and its yen."""
 
@@ -37,7 +39,7 @@ class Item:
     amount_yen: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Spending(Posting):
     """What a payment and a hold have in common: value of a member for a shop.
 
@@ -58,7 +60,7 @@ class Spending(Posting):
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Payment(Spending):
     """Value of a member's wallets goes to a shop."""
 
@@ -71,14 +73,14 @@ class Payment(Spending):
     """Judge only: the answer is what would happen now, nothing is written and the name stays free."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Hold(Spending):
     """Value of a member's wallets is set aside for a shop until `expires_at`."""
 
     expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Capture(Posting):
     """A hold's value goes to its shop, all of it (None) or part; the rest is released."""
 
@@ -87,7 +89,7 @@ class Capture(Posting):
     description: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Release(Posting):
     """A hold ends without a payment. `expired`: because its time ran out, and only then."""
 
@@ -96,7 +98,7 @@ class Release(Posting):
     description: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Refund(Posting):
     """A payment, or part of it, goes back to the lots it came from. None: all that is left of it."""
 
@@ -107,7 +109,7 @@ class Refund(Posting):
     dry_run: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Charge(Posting):
     """Value is issued into a member's wallet, against a book account such as `issued_by_cash`.
 
@@ -127,7 +129,7 @@ class Charge(Posting):
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Move(Posting):
     """A member's value of one money becomes value of another (マネー移動)."""
 
@@ -140,7 +142,7 @@ class Move(Posting):
     dry_run: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Adjustment(Posting):
     """The office grants value (points, a subsidy), or takes it back, against a book account.
 
@@ -157,7 +159,7 @@ class Adjustment(Posting):
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Expiry(Posting):
     """What has expired in a member's wallet leaves it."""
 
@@ -166,7 +168,7 @@ class Expiry(Posting):
     description: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Close(Posting):
     """A wallet is closed for ever. Paid value is paid out for a legal `reason`, free value is forfeited.
 
@@ -181,7 +183,7 @@ class Close(Posting):
     description: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Settle(Posting):
     """What was settled with a shop leaves its takings, in each money (by code), against `settled_with_shops`.
 
@@ -193,7 +195,7 @@ class Settle(Posting):
     amounts: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Declined(Posting):
     """A request refused at its door, before any book is looked at (a card nobody registered, a shop nobody opened).
 
@@ -205,8 +207,7 @@ class Declined(Posting):
     member_id: UUID | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """What a transaction did to one of the member's wallets: `amount_yen` is negative where value left it."""
 
     money: str
@@ -215,7 +216,7 @@ class Part:
     """The wallet's balance in that money right after the transaction (not: now)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Accepted:
     """Value moved: the transaction as written. `hit` is true where an earlier request had already moved it.
 
@@ -241,7 +242,7 @@ class Accepted:
     hit: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Refused:
     """Nothing moved, and why: an error code of docs/errors, with the detail its sentence needs."""
 

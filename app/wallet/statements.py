@@ -175,7 +175,13 @@ RETURNING wallet_id, id, money_id, expires_on
 LOCK_ACCOUNTS_TO_WRITE = "SELECT id FROM account WHERE id = ANY(%(late)s::bigint[]) ORDER BY id FOR NO KEY UPDATE"
 
 WRITE = """
-WITH head AS (
+WITH said AS MATERIALIZED (
+    SELECT *
+      FROM json_to_recordset(%(transactions)s::json) AS r(
+           n int, id uuid, kind text, requester text, request_id text, params_hash text, asked_of uuid, answer jsonb,
+           member_id uuid, money_id int, shop_id uuid, amount_yen bigint, grant_id uuid, terminal_id uuid, card_id uuid,
+           description text, metadata jsonb, reverses uuid, hold_id uuid, taken_at timestamptz)
+), head AS (
     UPDATE issuer_head h
        SET position = h.position + %(count)s, created_at = greatest(clock_timestamp(), h.created_at)
       FROM (SELECT issuer_id FROM issuer_head WHERE issuer_id = %(issuer)s FOR NO KEY UPDATE) AS held
@@ -198,10 +204,7 @@ WITH head AS (
     SELECT r.id, head.issuer_id, head.before + r.n, r.kind, r.requester, r.request_id, r.member_id, r.money_id,
            r.shop_id, r.amount_yen, r.grant_id, r.terminal_id, r.card_id, coalesce(r.description, ''),
            coalesce(r.metadata, '{}'), r.reverses, r.hold_id, r.taken_at, head.created_at
-      FROM json_to_recordset(%(transactions)s::json) AS r(
-           n int, id uuid, kind text, requester text, request_id text, member_id uuid, money_id int, shop_id uuid,
-           amount_yen bigint, grant_id uuid, terminal_id uuid, card_id uuid, description text, metadata jsonb,
-           reverses uuid, hold_id uuid, taken_at timestamptz), head
+      FROM said r, head
 ), new_transfer AS (
     INSERT INTO transfer (transaction_id, line, position, money_id, debit_account_id, credit_account_id, amount_yen,
                           debit_after_yen, credit_after_yen)
@@ -245,12 +248,8 @@ WITH head AS (
            id uuid, day_yen bigint, month_yen bigint, given_back_yen bigint) CROSS JOIN day
      WHERE c.id = r.id
 ), new_request AS (
-    INSERT INTO request (requester, request_id, issuer_id, member_id, params_hash, transaction_id, refusal, answer)
-    SELECT r.requester, r.request_id, %(issuer)s, r.member_id, decode(r.params_hash, 'hex'), r.transaction_id,
-           r.refusal, r.answer
-      FROM json_to_recordset(%(requests)s::json) AS r(
-           requester text, request_id text, member_id uuid, params_hash text, transaction_id uuid, refusal text,
-           answer jsonb)
+    INSERT INTO request (requester, request_id, issuer_id, member_id, params_hash, transaction_id, answer)
+    SELECT requester, request_id, %(issuer)s, asked_of, decode(params_hash, 'hex'), id, answer FROM said
 )
 SELECT before, created_at FROM head
 """

@@ -6,7 +6,9 @@ Holds, one-time codes and quotas, which few batches have, are written by stateme
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from datetime import UTC
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -28,11 +30,10 @@ def write(
 ) -> psycopg.Cursor[tuple[Any, ...]] | None:
     """Send what was decided. Returns the cursor of the positions taken; None where nothing moved."""
     moved = [ruling for ruling in decision.rulings if isinstance(ruling, NewTransaction) and not ruling.dry_run]
-    requests = _request_rows(batch, decision)
+    if refused := list(_refused_rows(batch, decision)):
+        refusals = {"issuer": issuer_id, "requests": document(refused)}
+        connection.execute(sql.WRITE_REFUSALS, refusals, prepare=True)
     if not moved:
-        if requests:
-            refused = {"issuer": issuer_id, "requests": document(requests)}
-            connection.execute(sql.WRITE_REFUSALS, refused, prepare=True)
         return None
     late = sorted(change.account.id for change in decision.accounts.values() if change.account.posted_yen is None)
     if late:
@@ -46,7 +47,6 @@ def write(
         "accounts": document(map(_account_row, decision.accounts.values())),
         "wallets": document(map(_wallet_row, decision.wallets.values())),
         "controls": document(_control_row(key, change) for key, change in decision.controls.items()),
-        "requests": document(requests),
     }
     head = connection.execute(sql.WRITE, parameters, prepare=True)
     _write_what_few_have(connection, issuer_id=issuer_id, moved=moved, decision=decision)
@@ -61,44 +61,51 @@ def _write_what_few_have(
     if ended := [_ended_row(new) for new in moved if new.ended_hold is not None]:
         connection.execute(sql.END_HOLDS, {"ended": document(ended)}, prepare=True)
     if decision.codes:
-        used = document({"id": code.hex, "used_by": by.hex} for code, by in decision.codes.items())
+        used = document({"id": code, "used_by": by} for code, by in decision.codes.items())
         connection.execute(sql.USE_CODES, {"codes": used}, prepare=True)
     if decision.paid_out:
         paid = document({"begins_on": day.isoformat(), "yen": yen} for day, yen in decision.paid_out.items())
         connection.execute(sql.PAY_OUT, {"issuer": issuer_id, "paid_out": paid}, prepare=True)
 
 
-_IDS = ("grant_id", "terminal_id", "card_id", "hold_id")
+_KEPT = frozenset({"grant_id", "terminal_id", "card_id", "hold_id", "description"})
+
+
+@cache
+def _kept(kind: type[Any]) -> tuple[str, ...]:
+    """The fields of a posting that its transaction keeps as they are."""
+    return tuple(field.name for field in fields(kind) if field.name in _KEPT)
 
 
 def _transaction_row(n: int, new: NewTransaction) -> dict[str, Any]:
+    """A transaction, and its request with the answer."""
     posting = new.posting
     row: dict[str, Any] = {
         "n": n,
-        "id": new.id.hex,
+        "id": new.id,
         "kind": new.kind,
         "requester": posting.requester,
         "request_id": posting.request_id,
+        "params_hash": posting.params_hash.hex(),
+        "asked_of": getattr(posting, "member_id", None),
+        "answer": _answer(new),
         "money_id": new.money_id,
         "amount_yen": new.amount_yen,
+        "member_id": new.member_id,
+        "shop_id": new.shop_id,
     }
-    if new.member_id:
-        row["member_id"] = new.member_id.hex
-    if new.shop_id:
-        row["shop_id"] = new.shop_id.hex
+    made_of: Any = type(posting)
+    for name in _kept(made_of):
+        if value := getattr(posting, name):
+            row[name] = value
     if new.reverses:
-        row["reverses"] = new.reverses.hex
-    for name in _IDS:
-        if value := getattr(posting, name, None):
-            row[name] = value.hex
+        row["reverses"] = new.reverses
     if metadata := getattr(posting, "metadata", None):
         row["metadata"] = metadata
     if getattr(posting, "agreed_before", False):
         row["metadata"] = {**row.get("metadata", {}), "agreed_before": True}
     if taken_at := getattr(posting, "taken_at", None):
         row["taken_at"] = taken_at.astimezone(UTC).isoformat()
-    if description := getattr(posting, "description", ""):
-        row["description"] = description
     return row
 
 
@@ -115,7 +122,7 @@ def _account_row(change: AccountChange) -> dict[str, Any]:
 
 
 def _wallet_row(change: WalletChange) -> dict[str, Any]:
-    row: dict[str, Any] = {"id": change.wallet.id.hex, "change_yen": change.change_yen}
+    row: dict[str, Any] = {"id": change.wallet.id, "change_yen": change.change_yen}
     if change.pending_yen:
         row["pending_yen"] = change.pending_yen
     if change.reserved_yen:
@@ -130,7 +137,7 @@ def _wallet_row(change: WalletChange) -> dict[str, Any]:
 
 
 def _control_row(control_id: UUID, change: ControlChange) -> dict[str, Any]:
-    row = {"id": control_id.hex, "day_yen": change.day_yen, "month_yen": change.month_yen}
+    row = {"id": control_id, "day_yen": change.day_yen, "month_yen": change.month_yen}
     if change.given_back_yen:
         row["given_back_yen"] = change.given_back_yen
     return row
@@ -141,7 +148,7 @@ def _transfer_rows(moved: list[NewTransaction]) -> Iterator[dict[str, Any]]:
         for line, transfer in enumerate(new.transfers, 1):
             yield {
                 "n": n,
-                "transaction_id": new.id.hex,
+                "transaction_id": new.id,
                 "line": line,
                 "money_id": transfer.money_id,
                 "debit_account_id": transfer.debit_account_id,
@@ -158,40 +165,35 @@ def _hold_rows(placed: list[NewTransaction]) -> dict[str, str]:
         assert new.hold is not None
         holds.append(
             {
-                "id": new.id.hex,
+                "id": new.id,
                 "controls": [str(control) for control in new.hold.posting.controls],
                 "expires_at": new.hold.posting.expires_at.astimezone(UTC).isoformat(),
             }
         )
         for line, (account_id, amount_yen) in enumerate(new.hold.parts, 1):
-            parts.append({"hold_id": new.id.hex, "line": line, "account_id": account_id, "amount_yen": amount_yen})
+            parts.append({"hold_id": new.id, "line": line, "account_id": account_id, "amount_yen": amount_yen})
     return {"holds": document(holds), "parts": document(parts)}
 
 
 def _ended_row(new: NewTransaction) -> dict[str, Any]:
     ended = new.ended_hold
     assert ended is not None
-    return {"id": ended.id.hex, "state": ended.state, "captured_yen": ended.captured_yen, "ended_by": new.id.hex}
+    return {"id": ended.id, "state": ended.state, "captured_yen": ended.captured_yen, "ended_by": new.id}
 
 
-def _request_rows(batch: Batch, decision: Decision) -> list[dict[str, Any]]:
-    """One row per request answered for the first time, refusals included; a name in conflict keeps its first row."""
-    rows = []
+def _refused_rows(batch: Batch, decision: Decision) -> Iterator[dict[str, Any]]:
+    """One row per request refused for the first time; a name in conflict keeps its first row."""
     for (_, posting), ruling in zip(batch, decision.rulings, strict=True):
-        if is_dry_run(posting):
+        if not isinstance(ruling, Refused) or ruling.hit or ruling.code == "request_id_conflict" or is_dry_run(posting):
             continue
-        row = {
+        yield {
             "requester": posting.requester,
             "request_id": posting.request_id,
             "params_hash": posting.params_hash.hex(),
+            "member_id": getattr(posting, "member_id", None),
+            "refusal": ruling.code,
+            "answer": {"detail": dict(ruling.detail)},
         }
-        if member_id := getattr(posting, "member_id", None):
-            row["member_id"] = member_id.hex
-        if isinstance(ruling, NewTransaction):
-            rows.append({**row, "transaction_id": ruling.id.hex, "answer": _answer(ruling)})
-        elif isinstance(ruling, Refused) and not ruling.hit and ruling.code != "request_id_conflict":
-            rows.append({**row, "refusal": ruling.code, "answer": {"detail": dict(ruling.detail)}})
-    return rows
 
 
 def _answer(new: NewTransaction) -> dict[str, Any]:

@@ -112,17 +112,38 @@ def test_an_account_begins_at_zero_and_is_never_removed(connection: psycopg.Conn
         connection.execute("DELETE FROM account")
 
 
-def test_a_transfer_stays_within_one_money(connection: psycopg.Connection) -> None:
-    """The accounts' own money is part of the foreign key, on both sides."""
-    with pytest.raises(psycopg.errors.ForeignKeyViolation, match="fk_transfer_credit"):
+@pytest.mark.parametrize(
+    ("transaction_id", "position", "debit", "credit"),
+    [
+        ("t.id", "t.position", "a.id", "b.id"),
+        ("t.id", "t.position", "b.id", "a.id"),
+        ("t.id", "t.position", "a.id", "-1"),
+        ("t.id", "t.position", "-1", "a.id"),
+        ("t.id", "t.position + 1", "a.id", "c.id"),
+        ("gen_random_uuid()", "t.position", "a.id", "c.id"),
+    ],
+)
+def test_a_transfer_is_of_a_transaction_and_of_accounts_of_its_money(
+    connection: psycopg.Connection, transaction_id: str, position: str, debit: str, credit: str
+) -> None:
+    """No foreign key says so row by row; the trigger says it for the whole statement."""
+    with pytest.raises(psycopg.errors.ForeignKeyViolation, match="not there, or of another money"):
         connection.execute(
             "INSERT INTO transfer (transaction_id, line, position, money_id, debit_account_id, credit_account_id,"
             " amount_yen, debit_after_yen, credit_after_yen)"
-            " SELECT t.id, 99, t.position, a.money_id, a.id, b.id, 1, 0, 1"
-            "   FROM transaction t, account a, account b"
-            "  WHERE a.money_id <> b.money_id ORDER BY t.position LIMIT 1"
+            f" SELECT {transaction_id}, 99, {position}, a.money_id, {debit}, {credit}, 1, 0, 1"
+            "   FROM transaction t, account a, account b, account c"
+            "  WHERE a.money_id <> b.money_id AND a.money_id = c.money_id AND a.id <> c.id"
+            "    AND 'book' = ALL (ARRAY[a.kind, b.kind, c.kind]) ORDER BY t.position LIMIT 1"
         )
-        connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+
+
+def test_a_request_has_its_transaction(connection: psycopg.Connection) -> None:
+    with pytest.raises(psycopg.errors.ForeignKeyViolation, match="whose transaction is not there"):
+        connection.execute(
+            "INSERT INTO request (requester, request_id, issuer_id, params_hash, transaction_id, answer)"
+            " SELECT requester, 'another', issuer_id, params_hash, gen_random_uuid(), answer FROM request LIMIT 1"
+        )
 
 
 def test_a_name_is_used_once(connection: psycopg.Connection) -> None:

@@ -325,7 +325,7 @@ def test_killed_at_any_moment_and_begun_again_every_wallet_is_swept_once(
     fresh_app: Flask, fresh_database: str, make_settings: Callable[[str], Settings]
 ) -> None:
     """Real processes, killed with SIGKILL while they sweep; the last one comes to the end."""
-    wallets = 800
+    wallets = 4_000
     backlog(fresh_app, wallets=wallets)
     environment = {**os.environ, **server_env(make_settings(fresh_database)), "LANG": "en_US.UTF-8"}
     command = [sys.executable, "-c", "from app.cli import main; main(['ledger', 'sweep'])"]

@@ -99,6 +99,8 @@ def _allot(funds: Sequence[Fund], needs: dict[str, int]) -> tuple[dict[str, int]
     In their order each pays as much as it can. Where nothing is left that it may buy, one before it pays for something
     else instead (augmenting paths of a maximum flow: Ford and Fulkerson), so nothing is refused that can be paid.
     """
+    if len(needs) == 1:
+        return _allot_one(funds, *needs.popitem())
     unpaid, amounts = dict(needs), dict[str, int]()
     paid: dict[tuple[int, str], int] = {}
     for place, (rule, _, _, left_yen) in enumerate(funds):
@@ -113,6 +115,16 @@ def _allot(funds: Sequence[Fund], needs: dict[str, int]) -> tuple[dict[str, int]
             left_yen -= part_yen
             amounts[rule.code] = amounts.get(rule.code, 0) + part_yen
     return amounts, sum(unpaid.values())
+
+
+def _allot_one(funds: Sequence[Fund], group: str, amount_yen: int) -> tuple[dict[str, int], int]:
+    """The same where all is of one group: nobody can make room for another."""
+    amounts: dict[str, int] = {}
+    for rule, _, _, yen in funds:
+        if yen and amount_yen and _buys(rule, group):
+            amounts[rule.code] = part_yen = min(yen, amount_yen)
+            amount_yen -= part_yen
+    return amounts, amount_yen
 
 
 def _way(
