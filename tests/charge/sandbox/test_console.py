@@ -124,6 +124,24 @@ def test_a_page_that_is_not_there(desk: Desk) -> None:
         assert "ページが見つかりません" in page.text
 
 
+def test_every_answer_carries_the_security_headers(desk: Desk) -> None:
+    """Every address with every method, whoever asks."""
+    named = {"payment_id": "pay_1", "event_id": "evt_1", "day": "2026-11-25", "seq": 1, "name": "lawson", "code": "en"}
+    named |= {"received_id": "rcv_1", "filename": "sunaba.css"}
+    program = desk.client.application
+    to = program.url_map.bind("localhost")
+    asked = 0
+    for rule in program.url_map.iter_rules():
+        for method in rule.methods or ():
+            path = to.build(rule.endpoint, {name: named[name] for name in rule.arguments}, method)
+            with desk.client.open(path, method=method) as answer:
+                assert answer.status_code < 500, (method, path)
+                assert "default-src 'none'" in answer.headers["Content-Security-Policy"], (method, path)
+                assert answer.headers["X-Content-Type-Options"] == "nosniff", (method, path)
+            asked += 1
+    assert asked > 100
+
+
 def sentences(lang: str) -> dict[str, str]:
     read: dict[str, str] = json.loads((PACKAGE / f"{lang}.json").read_text())
     return read
