@@ -11,6 +11,7 @@ import socket
 import sqlite3
 import threading
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -185,7 +186,7 @@ def existing(db: sqlite3.Connection, payment_id: str) -> payments.Payment:
     return found
 
 
-def _once(work: Any) -> Response:
+def _once(work: Callable[[sqlite3.Connection], tuple[dict[str, Any], int]]) -> Response:
     """Do it, or answer what was answered when this Idempotency-Key came before. Refusals are not kept."""
     key = request.headers.get("Idempotency-Key")
     if key is not None and not _KEY.fullmatch(key):

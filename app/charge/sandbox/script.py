@@ -6,6 +6,7 @@ It has the same key as the merchant's API. A real gateway has no such thing.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -208,7 +209,9 @@ def set_webhook_url() -> Response:
     return answered({"url": url})
 
 
-def _do(payment_id: str, work: Any, fields: Fields | None = None) -> Response:
+def _do(
+    payment_id: str, work: Callable[[sqlite3.Connection, Payment], Payment], fields: Fields | None = None
+) -> Response:
     (fields or _fields()).done()
     with sandbox().transaction() as db:
         return answered(_dump(db, work(db, existing(db, payment_id))))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-import socket
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from uuid import uuid4
 
 import pytest
+from standardwebhooks import Webhook
 
 from app.charge.gateways.chosen import NoGateway, gateway
 from app.charge.gateways.sandbox import SandboxGateway
@@ -219,7 +219,7 @@ def odd() -> Iterator[tuple[SandboxGateway, list[tuple[int, bytes]]]]:
         def log_message(self, *args: object) -> None:
             pass
 
-    with closing(socket.socket()), HTTPServer(("127.0.0.1", 0), Handler) as server:
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         url = f"http://127.0.0.1:{server.server_port}"
@@ -298,8 +298,6 @@ def test_an_event_of_somebody_else(sandbox: Vendor, adapter: SandboxGateway, nam
     ids=range(7),
 )
 def test_an_event_that_makes_no_sense(sandbox: Vendor, adapter: SandboxGateway, body: bytes) -> None:
-    from standardwebhooks import Webhook
-
     now = datetime.now(UTC)
     text = body.decode(errors="replace")
     headers = {
@@ -312,8 +310,6 @@ def test_an_event_that_makes_no_sense(sandbox: Vendor, adapter: SandboxGateway, 
 
 
 def test_an_old_event_is_refused(sandbox: Vendor, adapter: SandboxGateway) -> None:
-    from standardwebhooks import Webhook
-
     body = json.dumps({"id": "evt_1", "type": "payment.paid", "data": {"payment_id": "pay_1"}})
     for age, fine in ((timedelta(minutes=4), True), (timedelta(minutes=6), False), (timedelta(minutes=-6), False)):
         at = datetime.now(UTC) - age
@@ -375,8 +371,6 @@ def test_an_empty_settlement_file_has_no_lines(odd: tuple[SandboxGateway, object
 
 
 def test_the_settings_choose_the_gateway(sandbox: Vendor, settings: Settings) -> None:
-    from dataclasses import replace
-
     with pytest.raises(NoGateway):
         gateway(settings)
     chosen = gateway(replace(settings, **sandbox.settings))

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from app.charge.sandbox import cards, faults
 from app.charge.sandbox.chains import CHAINS
+from app.charge.sandbox.payments import fee_yen
 from tests.charge.sandbox.conftest import Desk
 from tests.conftest import ROOT
 
@@ -40,7 +41,5 @@ def test_its_lists_are_whole(desk: Desk) -> None:
 
 
 def test_the_fees_are_as_documented(desk: Desk) -> None:
-    from app.charge.sandbox.payments import fee_yen
-
     assert [fee_yen("konbini", amount) for amount in (9_999, 10_000, 49_999, 50_000)] == [150, 250, 250, 480]
     assert [fee_yen("card", amount) for amount in (1, 27, 28, 5_000)] == [0, 0, 1, 180]

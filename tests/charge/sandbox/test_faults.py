@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 
 from app.charge.sandbox import faults, payments
-from tests.charge.sandbox.conftest import Desk
+from tests.charge.sandbox.conftest import Desk, card_order
 from tests.charge.sandbox.test_store_pages import numbers
 
 
@@ -17,8 +18,6 @@ def card(desk: Desk, ref: str, name: str = "visa") -> dict[str, Any]:
 
 def time_passes(desk: Desk, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """What the program's clock would do after so long."""
-    import time
-
     now = time.time()
     with monkeypatch.context() as later:
         later.setattr("time.time", lambda: now + seconds)
@@ -113,8 +112,6 @@ def test_paid_late(desk: Desk) -> None:
 
 
 def test_api_500_does_nothing_and_the_other_does(desk: Desk) -> None:
-    from tests.charge.sandbox.conftest import card_order
-
     for kind, done in (("api_500", 201), ("api_500_after", 200)):
         desk.fault(kind, operation="create")
         order = card_order()

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
+from click.testing import CliRunner
 
-from app.charge.sandbox import events
+from app.charge.sandbox import command, events
 from tests.charge.gateways.contract import card_request, konbini_request
 from tests.charge.sandbox.conftest import Desk
 from tests.charge.vendor import Vendor, vendor
@@ -191,14 +194,10 @@ def test_a_folder_has_one_program(sandbox: Vendor) -> None:
 
 @pytest.mark.parametrize("missing", ["KUMIAI_SANDBOX_KEY", "KUMIAI_SANDBOX_WEBHOOK_SECRET"])
 def test_without_its_secrets_it_says_which(tmp_path: Path, missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from click.testing import CliRunner
-
-    from app.charge.sandbox.command import sandbox
-
     for name in ("KUMIAI_SANDBOX_KEY", "KUMIAI_SANDBOX_WEBHOOK_SECRET"):
         monkeypatch.setenv(name, "" if name == missing else "x")
     monkeypatch.setenv("KUMIAI_INSTANCE", str(tmp_path))
-    said = CliRunner().invoke(sandbox, [])
+    said = CliRunner().invoke(command.sandbox, [])
     assert said.exit_code == 1
     assert f"set {missing}" in said.output
     assert not (tmp_path / "sandbox").exists()
@@ -207,10 +206,7 @@ def test_without_its_secrets_it_says_which(tmp_path: Path, missing: str, monkeyp
 def test_the_back_off_grows_and_ends(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without threads: the clock is ours."""
     desk.slip()
-    clock = {"now": 0.0}
-    import time
-
-    clock["now"] = time.time()
+    clock = {"now": time.time()}
     monkeypatch.setattr("time.time", lambda: clock["now"])
     delays = []
     while True:
@@ -232,10 +228,7 @@ def test_the_back_off_grows_and_ends(desk: Desk, monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_log_of_deliveries_is_in_the_console(sandbox: Vendor, merchant: Receiver) -> None:
-    import requests
-
-    answers: Callable[[dict[str, Any]], int] = lambda body: 410 if body["type"] == "payment.paid" else 204  # noqa: E731
-    merchant.answer = answers
+    merchant.answer = lambda body: 410 if body["type"] == "payment.paid" else 204
     ref = sandbox.gateway().start_card(card_request()).ref
     sandbox.card(ref)
     eventually(lambda: sandbox.events(ref)[1]["attempts"] or None)
