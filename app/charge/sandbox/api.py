@@ -34,7 +34,10 @@ stopping = threading.Event()
 
 def authenticate() -> None:
     """The secret key, as the user name of HTTP Basic or as a Bearer token. Raises ApiError."""
-    given = request.authorization
+    try:
+        given = request.authorization
+    except ValueError:  # Werkzeug's base64 of what is not ASCII
+        given = None
     key = (given.username if given.type == "basic" else given.token) if given else None
     if key is None or not secrets.compare_digest(key.encode(), sandbox().settings.key.encode()):
         raise ApiError(401, "unauthorized", "send the secret key by HTTP Basic (as user name) or as a Bearer token")
