@@ -22,6 +22,7 @@ def test_both_ways_to_send_the_key(desk: Desk) -> None:
     for stranger in (
         {},
         {"Authorization": "Bearer no"},
+        {"Authorization": "Basic ÿ"},
         {"Authorization": "Basic ***"},
         {"Authorization": "Bearer あ"},
     ):

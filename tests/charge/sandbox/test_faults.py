@@ -135,6 +135,7 @@ def test_it_happens_so_many_times_or_until_it_is_taken_away(desk: Desk) -> None:
     desk.fault("api_500", times=0)
     assert [desk.api("GET", path).status_code for _ in range(4)] == [500] * 4
     (fault,) = desk.api("GET", "/test/faults").get_json()["faults"]
+    assert desk.api("DELETE", f"/test/faults/{10**30}").status_code == 204
     desk.api("DELETE", f"/test/faults/{fault['seq']}")
     assert desk.api("GET", path).status_code == 200
     assert [call["fault"] for call in desk.api("GET", "/test/calls").get_json()["calls"]] == [
