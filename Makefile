@@ -7,7 +7,7 @@ STAMP := .venv/.installed
 .PHONY: help run test bench reset lock check-python
 
 help:
-	@echo "make run     the product, running: server 8000, member page 8001, worker, demo data"
+	@echo "make run     the product, running: server 8000, member page 8001, sandbox gateway 8002, worker, demo data"
 	@echo "make test    every test and guard"
 	@echo "make bench   the speed figures, as ratios (see bench/README.md)"
 	@echo "make reset   forget the demo data and begin again"

@@ -14,6 +14,7 @@ _COMMANDS = {
     "reset": "app.supervisor:reset",
     "run": "app.serve:run",
     "mypage": "app.serve:mypage",
+    "sandbox": "app.charge.sandbox.command:sandbox",
     "worker": "app.worker:worker",
     "migrate": "app.migrate:migrate",
     "routes": "app.routes:routes",

@@ -17,6 +17,7 @@ from app.ids import new_secret
 from app.settings import DEMO_ENVIRONMENT
 
 _KEYS = ("KUMIAI_SECRET_KEY", "KUMIAI_SEALING_KEY", "KUMIAI_CARD_PEPPER", "KUMIAI_MYPAGE_KEY")
+_SANDBOX_KEY, _SANDBOX_WEBHOOK_SECRET = "KUMIAI_SANDBOX_KEY", "KUMIAI_SANDBOX_WEBHOOK_SECRET"
 _CLIENT_SECRETS = ("KUMIAI_MYPAGE_CLIENT_SECRET", "KUMIAI_DEMO_APP_CLIENT_SECRET", "KUMIAI_TILL_CLIENT_SECRET")
 
 
@@ -31,6 +32,7 @@ class Instance:
         self.path = path.resolve()
         self.postgres = self.path / "postgres"
         self.mailbox = self.path / "mailbox"
+        self.sandbox = self.path / "sandbox"
         self._secrets = self.path / "secrets.json"
         self._environment = self.path / DEMO_ENVIRONMENT
         self._lock = self.path / "dev.lock"
@@ -50,6 +52,7 @@ class Instance:
         """The secrets of this folder, by the name of their variable. Made once, then kept."""
         known: dict[str, str] = json.loads(self._secrets.read_text()) if self._secrets.exists() else {}
         complete = {name: _random_key() for name in _KEYS} | {name: new_secret("kcs_") for name in _CLIENT_SECRETS}
+        complete |= {_SANDBOX_KEY: new_secret("sk_sandbox_"), _SANDBOX_WEBHOOK_SECRET: f"whsec_{_random_key()}"}
         complete |= known
         if complete != known:
             _write_private(self._secrets, json.dumps(complete, indent=2) + "\n")
@@ -69,7 +72,7 @@ class Instance:
         if (self.postgres / "postmaster.pid").exists():  # left running by a supervisor that was killed
             with EmbeddedPostgres(self.postgres):
                 pass
-        for folder in (self.postgres, self.mailbox):
+        for folder in (self.postgres, self.mailbox, self.sandbox):
             shutil.rmtree(folder, ignore_errors=True)
         for file in (self._secrets, self._environment, *self.path.glob("till.sqlite3*")):
             file.unlink(missing_ok=True)

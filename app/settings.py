@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 Environment = Literal["production", "development", "test"]
+ChargeGateway = Literal["", "sandbox", "komoju", "stripe"]
+"""Where members charge by card and at stores; empty: nowhere."""
 
 
 DEMO_ENVIRONMENT = "demo.env"
@@ -56,6 +58,10 @@ class Settings:
     """So many days before value expires its member is told by mail; 0: never."""
     webhook_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     """Networks that webhooks may be sent to though they are not public: the campus's own."""
+    charge_gateway: ChargeGateway = ""
+    sandbox_url: str = "http://localhost:8002"
+    sandbox_key: str = field(default="", repr=False)
+    sandbox_webhook_secret: str = field(default="", repr=False)
 
     @property
     def production(self) -> bool:
@@ -95,6 +101,10 @@ class Settings:
             max_hold_s=_seconds(source, "KUMIAI_MAX_HOLD_S", cls.max_hold_s),
             expiry_notice_days=_days(source, "KUMIAI_EXPIRY_NOTICE_DAYS", cls.expiry_notice_days),
             webhook_networks=_networks(source, "KUMIAI_WEBHOOK_NETWORKS"),
+            charge_gateway=_charge_gateway(source),
+            sandbox_url=source.get("KUMIAI_SANDBOX_URL", cls.sandbox_url).rstrip("/"),
+            sandbox_key=source.get("KUMIAI_SANDBOX_KEY", ""),
+            sandbox_webhook_secret=source.get("KUMIAI_SANDBOX_WEBHOOK_SECRET", ""),
         )
         settings._refuse_what_cannot_work()
         if settings.production:
@@ -110,6 +120,11 @@ class Settings:
                 "KUMIAI_ISSUER_URL must begin with https://, except on this very machine, such as http://localhost:8000"
                 " (RFC 8414 section 2)"
             )
+        if self.charge_gateway == "sandbox" and not (self.sandbox_key and self.sandbox_webhook_secret):
+            raise SettingsError(
+                "KUMIAI_CHARGE_GATEWAY=sandbox needs KUMIAI_SANDBOX_KEY and KUMIAI_SANDBOX_WEBHOOK_SECRET"
+                " (`make run` sets everything by itself)"
+            )
 
     def _refuse_what_production_must_not_have(self, source: Mapping[str, str]) -> None:
         if self.https and not source.get("KUMIAI_TRUSTED_PROXIES"):
@@ -120,6 +135,11 @@ class Settings:
             )
         if self.mail_url.startswith("maildir:"):
             raise SettingsError("KUMIAI_MAIL_URL=maildir: is for development; set smtp:// or smtps:// in production")
+        if self.charge_gateway == "sandbox":
+            raise SettingsError(
+                "KUMIAI_CHARGE_GATEWAY=sandbox is for development: there anybody pays with play money; set komoju or"
+                " stripe, or leave it empty"
+            )
 
 
 def development_environment() -> Mapping[str, str]:
@@ -150,6 +170,16 @@ def _key(source: Mapping[str, str], name: str) -> bytes:
     if len(key) != 32:
         raise SettingsError(f"{name} must be 32 bytes in base64; make one with: openssl rand -base64 32")
     return key
+
+
+def _charge_gateway(source: Mapping[str, str]) -> ChargeGateway:
+    """In development the sandbox, where it has its key."""
+    chosen = source.get("KUMIAI_CHARGE_GATEWAY", "")
+    if not chosen and source.get("KUMIAI_ENV") == "development" and source.get("KUMIAI_SANDBOX_KEY"):
+        return "sandbox"
+    if chosen not in ("", "sandbox", "komoju", "stripe"):
+        raise SettingsError("KUMIAI_CHARGE_GATEWAY must be komoju or stripe, or in development sandbox")
+    return chosen  # type: ignore[return-value]  # narrowed by the check above
 
 
 def _seconds(source: Mapping[str, str], name: str, default: int) -> int:

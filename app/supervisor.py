@@ -1,8 +1,9 @@
 """`kumiai dev`, which is `make run`: the product running on one machine, with nothing to set up.
 
-It starts PostgreSQL (unless DATABASE_URL names one), migrates, seeds the demo co-op, starts the server, the member page
-and a worker, and stops all of it again: on Ctrl-C, on SIGTERM, when one of them dies. Each program runs under
-`app.launcher`, which ends it when this process's pipe closes, so that kill -9 leaves none behind either.
+It starts PostgreSQL (unless DATABASE_URL names one), migrates, seeds the demo co-op, starts the server, the member
+page, the sandbox gateway and a worker, and stops all of it again: on Ctrl-C, on SIGTERM, when one of them dies. Each
+program runs under `app.launcher`, which ends it when this process's pipe closes, so that kill -9 leaves none behind
+either.
 """
 
 from __future__ import annotations
@@ -60,13 +61,15 @@ class Stop(Exception):
 @click.command()
 @click.option("--port", default=8000, show_default=True, envvar="KUMIAI_PORT", help="Of the server.")
 @click.option("--mypage-port", default=8001, show_default=True, envvar="KUMIAI_MYPAGE_PORT", help="Of the member page.")
-def dev(port: int, mypage_port: int) -> None:
+@click.option("--sandbox-port", default=8002, show_default=True, envvar="KUMIAI_SANDBOX_PORT", help="Of the gateway.")
+def dev(port: int, mypage_port: int, sandbox_port: int) -> None:
     """Run everything on this machine, for development and for trying it out."""
-    for each, option in ((port, "KUMIAI_PORT"), (mypage_port, "KUMIAI_MYPAGE_PORT")):
+    options = ((port, "KUMIAI_PORT"), (mypage_port, "KUMIAI_MYPAGE_PORT"), (sandbox_port, "KUMIAI_SANDBOX_PORT"))
+    for each, option in options:
         if not _free(each):
             raise click.ClickException(say("dev.port_taken", port=each, variable=option))
     instance = _instance()
-    supervisor = Supervisor(instance, port=port, mypage_port=mypage_port)
+    supervisor = Supervisor(instance, port=port, mypage_port=mypage_port, sandbox_port=sandbox_port)
     try:
         with instance.in_use():
             supervisor.run()
@@ -92,10 +95,11 @@ def reset() -> None:
 class Supervisor:
     """Starts everything in order, watches, and stops it in the opposite order."""
 
-    def __init__(self, instance: Instance, *, port: int, mypage_port: int) -> None:
+    def __init__(self, instance: Instance, *, port: int, mypage_port: int, sandbox_port: int) -> None:
         self._instance = instance
         self._port = port
         self._mypage_port = mypage_port
+        self._sandbox_port = sandbox_port
         self._asked_to_stop = False
         self._postgres: EmbeddedPostgres | None = None
         self._postgres_answered_at = 0.0
@@ -136,6 +140,7 @@ class Supervisor:
             "KUMIAI_INSTANCE": str(self._instance.path),
             "KUMIAI_ISSUER_URL": issuer_url,
             "KUMIAI_MYPAGE_URL": f"http://localhost:{self._mypage_port}",
+            "KUMIAI_SANDBOX_URL": f"http://localhost:{self._sandbox_port}",
             "KUMIAI_MAIL_URL": mailbox,
             "KUMIAI_SMS_URL": mailbox,
             "KUMIAI_TILL_SERVER": issuer_url,
@@ -159,6 +164,7 @@ class Supervisor:
             Program("server", ("run", "--port", str(self._port)), self._port),
             Program("worker", ("worker",)),
             Program("mypage", ("mypage", "--port", str(self._mypage_port)), self._mypage_port),
+            Program("sandbox", ("sandbox", "--port", str(self._sandbox_port)), self._sandbox_port),
         ]
 
     def _wait_for_answers(self, running: dict[Program, subprocess.Popen[bytes]]) -> None:
@@ -265,4 +271,5 @@ def _instance() -> Instance:
 
 def _welcome(environment: Mapping[str, str]) -> str:
     server, mypage = environment["KUMIAI_ISSUER_URL"], environment["KUMIAI_MYPAGE_URL"]
-    return "\n" + say("dev.welcome", server=server, mypage=mypage, password=PASSWORD)
+    sandbox = environment["KUMIAI_SANDBOX_URL"]
+    return "\n" + say("dev.welcome", server=server, mypage=mypage, sandbox=sandbox, password=PASSWORD)

@@ -191,6 +191,10 @@ def server_env(settings: Settings) -> dict[str, str]:
         "KUMIAI_MAIL_URL": settings.mail_url,
         "KUMIAI_SMS_URL": settings.sms_url,
         "KUMIAI_INSTANCE": str(settings.instance_path),
+        "KUMIAI_CHARGE_GATEWAY": settings.charge_gateway,
+        "KUMIAI_SANDBOX_URL": settings.sandbox_url,
+        "KUMIAI_SANDBOX_KEY": settings.sandbox_key,
+        "KUMIAI_SANDBOX_WEBHOOK_SECRET": settings.sandbox_webhook_secret,
     }
 
 

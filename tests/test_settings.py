@@ -85,3 +85,34 @@ def test_an_https_address_brings_secure_cookies_and_strict_transport_security(
         answers = [app.test_client().get(path, headers=headers) for path in ("/login", "/language/en", "/v1/me")]
         assert {"Strict-Transport-Security" in answer.headers for answer in answers} == {tls}
         assert ["Secure" in answer.headers["Set-Cookie"] for answer in answers[:2]] == [tls, tls]
+
+
+SANDBOX = {"KUMIAI_SANDBOX_KEY": "sk_sandbox_1", "KUMIAI_SANDBOX_WEBHOOK_SECRET": "whsec_c2VjcmV0"}
+
+
+def test_in_development_the_sandbox_is_charged_at_where_it_has_its_key() -> None:
+    development = {**GIVEN, "KUMIAI_ENV": "development"}
+    settings = Settings.from_env({**development, **SANDBOX, "KUMIAI_SANDBOX_URL": "http://localhost:8002/"})
+    assert (settings.charge_gateway, settings.sandbox_url) == ("sandbox", "http://localhost:8002")
+    assert "sk_sandbox_1" not in repr(settings)
+    assert "whsec_" not in repr(settings)
+    assert Settings.from_env(development).charge_gateway == ""
+    assert Settings.from_env({**development, **SANDBOX, "KUMIAI_CHARGE_GATEWAY": "stripe"}).charge_gateway == "stripe"
+
+
+@pytest.mark.parametrize("missing", SANDBOX)
+def test_the_sandbox_needs_both_its_secrets(missing: str) -> None:
+    given = {**GIVEN, **SANDBOX, "KUMIAI_ENV": "test", "KUMIAI_CHARGE_GATEWAY": "sandbox", missing: ""}
+    with pytest.raises(SettingsError, match=missing):
+        Settings.from_env(given)
+
+
+def test_production_does_not_take_play_money() -> None:
+    assert Settings.from_env({**GIVEN, **SANDBOX}).charge_gateway == ""
+    with pytest.raises(SettingsError, match="KUMIAI_CHARGE_GATEWAY=sandbox is for development"):
+        Settings.from_env({**GIVEN, **SANDBOX, "KUMIAI_CHARGE_GATEWAY": "sandbox"})
+
+
+def test_a_gateway_that_there_is_not() -> None:
+    with pytest.raises(SettingsError, match="komoju or stripe"):
+        Settings.from_env({**GIVEN, "KUMIAI_CHARGE_GATEWAY": "paypal"})

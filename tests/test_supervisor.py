@@ -27,10 +27,11 @@ GONE_WITHIN_S = 40
 class Product:
     """`kumiai dev` on a folder of its own."""
 
-    def __init__(self, folder: Path, *, port: int, mypage_port: int) -> None:
+    def __init__(self, folder: Path, *, port: int, mypage_port: int, sandbox_port: int) -> None:
         self.instance = folder / "instance"
         self.port = port
         self.mypage_port = mypage_port
+        self.sandbox_port = sandbox_port
         self.log = folder / "log"
         plain = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
         self.environment = {**plain, "KUMIAI_INSTANCE": str(self.instance), "LANG": "en_US.UTF-8"}
@@ -39,7 +40,8 @@ class Product:
         return [sys.executable, "-c", "from app.cli import main; main()", *arguments]
 
     def dev_command(self) -> list[str]:
-        return self.command("dev", "--port", str(self.port), "--mypage-port", str(self.mypage_port))
+        ports = ("--mypage-port", str(self.mypage_port), "--sandbox-port", str(self.sandbox_port))
+        return self.command("dev", "--port", str(self.port), *ports)
 
     @contextmanager
     def running(self) -> Iterator[psutil.Popen]:
@@ -84,7 +86,7 @@ def run(command: list[str], environment: dict[str, str]) -> subprocess.Completed
 @pytest.fixture(scope="module")
 def product() -> Iterator[Product]:
     with data_folder() as folder:
-        product = Product(folder, port=free_port(), mypage_port=free_port())
+        product = Product(folder, port=free_port(), mypage_port=free_port(), sandbox_port=free_port())
         yield product
         product.reset()
 
@@ -114,13 +116,14 @@ def test_it_runs_everything_and_ctrl_c_stops_everything(product: Product) -> Non
     with product.running() as supervisor:
         assert answers(product.port) < 500
         assert answers(product.mypage_port) < 500
+        assert answers(product.sandbox_port) < 500
         assert f"http://localhost:{product.port}/dev/mailbox" in product.said()
         for private in ("secrets.json", "demo.env"):
             assert (product.instance / private).stat().st_mode & 0o777 == 0o600
         verified = product.once("ledger", "verify")  # finds the database through demo.env
         assert verified.returncode == 0, verified.stdout + verified.stderr
         started = [*supervisor.children(recursive=True), product.postgres()]
-        assert len(started) >= 7, "three launchers, three programs, PostgreSQL"
+        assert len(started) >= 9, "four launchers, four programs, PostgreSQL"
         supervisor.send_signal(signal.SIGINT)
         assert supervisor.wait(GONE_WITHIN_S) == 0
         assert_gone(started)
@@ -131,7 +134,7 @@ def test_a_second_run_keeps_the_data_and_one_folder_has_one_run(product: Product
     secrets = product.secrets()
     with product.running() as supervisor:
         assert product.secrets() == secrets
-        other = Product(product.instance.parent, port=free_port(), mypage_port=free_port())
+        other = Product(product.instance.parent, port=free_port(), mypage_port=free_port(), sandbox_port=free_port())
         refused = run(other.dev_command(), other.environment)
         assert refused.returncode == 1
         assert "is in use by a make run in another terminal" in refused.stderr
@@ -183,22 +186,22 @@ def test_kill_9_of_the_supervisor_leaves_no_program(product: Product) -> None:
     assert list(product.instance.glob("*")) == [product.instance / "dev.lock"]
 
 
-@pytest.mark.parametrize("taken", ["port", "mypage_port"])
+@pytest.mark.parametrize("taken", ["port", "mypage_port", "sandbox_port"])
 def test_a_taken_port_is_said_before_anything_starts(tmp_path: Path, taken: str) -> None:
-    product = Product(tmp_path, port=free_port(), mypage_port=free_port())
+    product = Product(tmp_path, port=free_port(), mypage_port=free_port(), sandbox_port=free_port())
     with socket.socket() as other:
         other.bind(("127.0.0.1", getattr(product, taken)))
         other.listen()
         refused = run(product.dev_command(), product.environment)
     assert refused.returncode == 1
-    variable = "KUMIAI_PORT" if taken == "port" else "KUMIAI_MYPAGE_PORT"
+    variable = f"KUMIAI_{taken.upper()}"
     assert f"Port {getattr(product, taken)} is taken" in refused.stderr
     assert f"{variable}=18000 make run" in refused.stderr
     assert not product.instance.exists()
 
 
 def test_ports_can_be_named_in_the_environment(tmp_path: Path) -> None:
-    product = Product(tmp_path, port=free_port(), mypage_port=free_port())
+    product = Product(tmp_path, port=free_port(), mypage_port=free_port(), sandbox_port=free_port())
     environment = {**product.environment, "KUMIAI_PORT": str(product.port), "LANG": "C"}
     with socket.socket() as other:
         other.bind(("127.0.0.1", product.port))

@@ -72,10 +72,11 @@ class Demo:
 @pytest.fixture(scope="module")
 def demo() -> Iterator[Demo]:
     """`kumiai dev` in an empty folder of its own; Ctrl-C at the end, after which nothing runs."""
-    port, mypage_port = free_port(), free_port()
+    port, mypage_port, sandbox_port = free_port(), free_port(), free_port()
+    ports = ("--port", str(port), "--mypage-port", str(mypage_port), "--sandbox-port", str(sandbox_port))
     with (
         data_folder() as folder,
-        _running("dev", "--port", str(port), "--mypage-port", str(mypage_port), folder=folder, says="Ctrl-C"),
+        _running("dev", *ports, folder=folder, says="Ctrl-C"),
     ):
         yield Demo(folder, f"http://localhost:{port}", f"http://localhost:{mypage_port}")
 
