@@ -119,7 +119,10 @@ def test_the_payout_quota_looks_at_no_lot(app: Flask) -> None:
         connection.execute("SET LOCAL enable_seqscan = off")
         query = f"EXPLAIN {_pyformat(payout._AS_OF.text)}"
         plan = "\n".join(row[0] for row in connection.execute(query, VALUES))  # type: ignore[call-overload]
-    assert set(re.findall(r"(?:using|Index Scan on) (uq_account\w*)", plan)) == {"uq_account_book", "uq_account_takings"}, plan
+    assert set(re.findall(r"(?:using|Index Scan on) (uq_account\w*)", plan)) == {
+        "uq_account_book",
+        "uq_account_takings",
+    }, plan
 
 
 def test_a_members_code_looks_only_at_the_last_minutes_codes(app: Flask) -> None:
