@@ -11,6 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import db, landing, log, models, openapi, problem
+from app.charge import api as charge_api
+from app.charge import endpoints as charge_endpoints
 from app.issuer import NoIssuer, current_issuer
 from app.member import pages as member_pages
 from app.messaging import dev_mailbox
@@ -73,6 +75,7 @@ def create_app(settings: Settings) -> Flask:
     refunds.init_app(app, till_of=reader_service.till_of)
     proof_pages.init_app(app)
     app.register_blueprint(suspension_pages.pages)
+    app.register_blueprint(charge_endpoints.blueprint)
     openapi.init_app(
         app,
         wallet_api.blueprint,
@@ -82,6 +85,7 @@ def create_app(settings: Settings) -> Flask:
         api_holds.blueprint,
         bulk_api.blueprint,
         codes_api.blueprint,
+        charge_api.blueprint,
         suspension_api.blueprint,
         reader_api.blueprint,
         till_codes_api.blueprint,

@@ -1,6 +1,7 @@
 """Every table, imported once so that metadata is complete: for the factory, alembic and the tests."""
 
 from app import issuer, limits, outbox
+from app.charge import models as charge
 from app.db import Base
 from app.member import models as member
 from app.oauth import models as oauth
@@ -15,6 +16,7 @@ from app.wallet.webhooks import models as webhooks
 
 __all__ = [
     "bulk",
+    "charge",
     "holds",
     "housekeeping",
     "issuer",

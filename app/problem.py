@@ -21,7 +21,7 @@ from app.web.locale import translate
 from app.web.request_id import request_id
 from app.web.response import Answer
 
-_MACHINE_PATHS = ("/v1/", "/oauth/", "/openapi.json", "/.well-known/", "/proof/")
+_MACHINE_PATHS = ("/v1/", "/oauth/", "/openapi.json", "/.well-known/", "/proof/", "/charge/webhooks/")
 _PAGES_UNDER_MACHINE_PATHS = ("/oauth/authorize/", "/oauth/device/", "/oauth/logout/")
 
 _HTTP_CODES = {

@@ -15,6 +15,7 @@ import click
 import psycopg
 from flask import Flask
 
+from app.charge.poller import Charges
 from app.db import transaction
 from app.factory import create_app
 from app.member import service
@@ -93,6 +94,7 @@ def worker() -> None:
         Sealer(app, settings),
         BulkRunner(app),
         Sweeper(app, settings),
+        Charges(app, settings),
     ]
 
     def stop(number: int, frame: FrameType | None) -> None:

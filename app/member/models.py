@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, func
@@ -31,6 +31,7 @@ class Member(Base):
     family_name: Mapped[str]
     given_name: Mapped[str]
     phone_number: Mapped[str | None] = mapped_column(comment="E.164, once it was confirmed by a code")
+    birthday: Mapped[date | None] = mapped_column(comment="where the issuer asks for it before a card is charged")
     locale: Mapped[str] = mapped_column(default="ja", server_default="ja")
     status: Mapped[str] = mapped_column(default="active", server_default="active")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

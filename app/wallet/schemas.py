@@ -20,13 +20,13 @@ def storable_text(value: str) -> None:
         raise ValidationError("Must not contain control characters.")
 
 
-def amount_yen_field() -> fields.Integer:
+def amount_yen_field(*, example: int = 450) -> fields.Integer:
     """A whole number of yen, at least one."""
     return fields.Integer(
         required=True,
         strict=True,
         validate=validate.Range(min=1, max=MAX_AMOUNT_YEN),
-        metadata={"description": "Amount in whole yen.", "example": 450},
+        metadata={"description": "Amount in whole yen.", "example": example},
     )
 
 

@@ -22,7 +22,18 @@ WALLET_SUSPENDED = "wallet.suspended"
 WALLET_RESUMED = "wallet.resumed"
 BULK_DONE = "bulk.done"
 
-EVENT_TYPES = (*OF_KIND.values(), GRANT_REVOKED, WALLET_SUSPENDED, WALLET_RESUMED, BULK_DONE)
+CHARGE_OF_STATE = {
+    "pending": "charge.pending",
+    "paid": "charge.paid",
+    "failed": "charge.failed",
+    "cancelled": "charge.cancelled",
+    "expired": "charge.expired",
+    "late_paid": "charge.late_paid",
+    "duplicate_paid": "charge.duplicate_paid",
+}
+"""The event that an order to charge becomes in this state. `charge.created` is the transaction that credits it."""
+
+EVENT_TYPES = (*OF_KIND.values(), GRANT_REVOKED, WALLET_SUSPENDED, WALLET_RESUMED, BULK_DONE, *CHARGE_OF_STATE.values())
 """What an endpoint may choose from."""
 
 TEST = "webhook.test"

@@ -1,0 +1,331 @@
+"""Orders: agreed with a member, started at the gateway, cancelled, changed to another chain.
+
+The gateway is never called inside a transaction. What dies between the two is taken up by the same request, or by the
+worker (poller.py): starting is repeatable, since the gateway knows each order by its id.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from flask import current_app
+from sqlalchemy import select
+
+from app import clock
+from app.charge import crediting, identity, notices, rules
+from app.charge.errors import ChargeNotOpen, ChargeUnknown, GatewayAway, MethodNotOffered
+from app.charge.gateways.current import current_gateway
+from app.charge.models import OPEN, ChargeOrder
+from app.charge.ports import (
+    CardPage,
+    CardRequest,
+    Chain,
+    Gateway,
+    GatewayRefused,
+    GatewayUnavailable,
+    KonbiniRequest,
+    Slip,
+)
+from app.db import session, transaction
+from app.issuer import current_issuer, mypage_url
+from app.member.models import Member
+from app.oauth.protector import Access
+from app.seal import seal, unseal
+from app.wallet import directory, ledger, reservations
+from app.wallet.errors import LedgerRefusal
+from app.web.locale import translate
+
+CARD_PAGE_LASTS = timedelta(hours=1)
+"""How long a card's page may be paid on, and room is kept for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a member asks for, in an app's request. `contact`: name, name_kana, email, phone, of a slip."""
+
+    access: Access
+    request_id: str
+    money: str
+    amount_yen: int
+    method: str
+    locale: str
+    return_url: str | None = None
+    chain: str | None = None
+    contact: Mapping[str, str] | None = None
+    birthday_mmdd: str | None = None
+    replaces: UUID | None = None
+
+    @property
+    def params_hash(self) -> bytes:
+        """What makes it the same request; the birthday only opens the door."""
+        return ledger.params_hash(
+            {
+                "member": str(self.access.member),
+                "money": self.money,
+                "amount_yen": self.amount_yen,
+                "method": self.method,
+                "return_url": self.return_url,
+                "chain": self.chain,
+                "contact": dict(self.contact) if self.contact else None,
+                "replaces": str(self.replaces) if self.replaces else None,
+            }
+        )
+
+
+def order(wanted: Wanted) -> UUID:
+    """Store an order, start it at the gateway, and return its id. The same request again goes on with the same order.
+
+    Raises what may not be charged; GatewayAway, where nobody knows whether the gateway heard: ask again.
+    """
+    gateway = current_gateway()
+    _check_offered(gateway, wanted)
+    with transaction():
+        known = _known(wanted)
+    if known is None:
+        identity.check(wanted.access, method=wanted.method, birthday_mmdd=wanted.birthday_mmdd)
+        with transaction():
+            known = _known(wanted) or _new(gateway, wanted)
+    start(known)
+    return known
+
+
+def start(order_id: UUID) -> None:
+    """Have the gateway know an order that is only stored yet. Raises GatewayAway."""
+    with transaction():
+        row = session().get(ChargeOrder, order_id)
+        if row is None or row.state != "created":
+            return
+        request = _request(row)
+    gateway = current_gateway()
+    try:
+        started = gateway.start_card(request) if isinstance(request, CardRequest) else gateway.start_konbini(request)
+    except GatewayUnavailable:
+        raise GatewayAway from None
+    except GatewayRefused as refused:
+        with transaction():
+            crediting.end(_locked(order_id), "failed", failure=refused.code)
+        return
+    with transaction():
+        unwanted = _started(_locked(order_id), started)
+    if unwanted:
+        _take_back(gateway, started.ref)
+
+
+def cancel(order_id: UUID, *, payer_id: UUID) -> None:
+    """Make an order unpayable. Where the money was faster, it is credited and ChargeNotOpen raised.
+
+    Raises ChargeUnknown, ChargeNotOpen, GatewayAway.
+    """
+    with transaction():
+        row = _theirs(order_id, payer_id)
+        if row.state == "cancelled":
+            return
+        if row.state not in OPEN:
+            raise ChargeNotOpen(state=row.state)
+        ref = row.gateway_ref
+        if ref is None:  # a start that is under way finds it cancelled, and takes it back
+            crediting.end(row, "cancelled")
+            return
+    gateway = current_gateway()
+    try:
+        gateway.cancel(ref)
+        crediting.settle(gateway, ref)
+    except (GatewayUnavailable, GatewayRefused):
+        raise GatewayAway from None
+    with transaction():
+        row = _theirs(order_id, payer_id)
+        if row.state != "cancelled":
+            raise ChargeNotOpen(state=row.state)
+
+
+def change_chain(order_id: UUID, *, access: Access, request_id: str, chain: str) -> UUID:
+    """Cancel an unpaid slip and order another at a different chain. Returns the new order's id. Raises as both."""
+    with transaction():
+        row = _theirs(order_id, access.member)
+        if row.method != "konbini":
+            raise ChargeNotOpen(state=row.state)
+        contact = contact_of(row)
+        if contact is None and not _replaced(order_id, access.client_id, request_id):
+            raise ChargeNotOpen(state=row.state)
+        wanted = Wanted(
+            access=access,
+            request_id=request_id,
+            money=directory.money_by_id(row.money_id).code,
+            amount_yen=row.amount_yen,
+            method="konbini",
+            locale=row.locale,
+            return_url=row.return_url,
+            chain=chain,
+            contact=contact,
+            replaces=order_id,
+        )
+        known = _replaced(order_id, access.client_id, request_id)
+    if known is None:
+        _check_offered(current_gateway(), wanted)
+        cancel(order_id, payer_id=access.member)
+        with transaction():
+            known = _replaced(order_id, access.client_id, request_id) or _new(current_gateway(), wanted)
+    start(known)
+    return known
+
+
+def _replaced(order_id: UUID, client_id: str, request_id: str) -> UUID | None:
+    query = select(ChargeOrder.id).where(
+        ChargeOrder.replaces == order_id, ChargeOrder.client_id == client_id, ChargeOrder.request_id == request_id
+    )
+    return session().scalar(query)
+
+
+def _check_offered(gateway: Gateway, wanted: Wanted) -> None:
+    if wanted.method == "card" and not gateway.has_cards:
+        raise MethodNotOffered(method="card")
+    if wanted.method == "konbini" and wanted.chain not in gateway.chains:
+        raise MethodNotOffered(method="konbini", chains=[chain.value for chain in gateway.chains])
+
+
+def _known(wanted: Wanted) -> UUID | None:
+    """The order that this very request made before. Raises LedgerRefusal where its name was used for another one."""
+    columns = (ChargeOrder.id, ChargeOrder.params_hash)
+    query = select(*columns).where(
+        ChargeOrder.client_id == wanted.access.client_id, ChargeOrder.request_id == wanted.request_id
+    )
+    found = session().execute(query).one_or_none()
+    if found is None:
+        return None
+    if found.params_hash != wanted.params_hash:
+        raise LedgerRefusal("request_id_conflict", idempotency_key=wanted.request_id)
+    order_id: UUID = found.id
+    return order_id
+
+
+def _new(gateway: Gateway, wanted: Wanted) -> UUID:
+    """Store an order, with room kept for it. The payer's row is locked first, so that their sums are true."""
+    payer_id = wanted.access.member
+    session().execute(select(Member.id).where(Member.id == payer_id).with_for_update(key_share=True))
+    if (known := _known(wanted)) is not None:
+        return known
+    money = directory.money(wanted.money)
+    if money is None:
+        raise LedgerRefusal("money_not_accepted", money=wanted.money)
+    rule = rules.rules()
+    rules.check_amount(rule, method=wanted.method, amount_yen=wanted.amount_yen)
+    if wanted.method == "card":
+        rules.check_card_sums(rule, payer_id=payer_id, amount_yen=wanted.amount_yen)
+    reservations.reserve(member_id=payer_id, money=wanted.money, amount_yen=wanted.amount_yen)
+    row = ChargeOrder(
+        issuer_id=current_issuer().id,
+        payer_id=payer_id,
+        member_id=payer_id,
+        money_id=money.id,
+        amount_yen=wanted.amount_yen,
+        fee_yen=rules.fee_yen(rule, wanted.method),
+        reserved_yen=wanted.amount_yen,
+        method=wanted.method,
+        client_id=wanted.access.client_id,
+        request_id=wanted.request_id,
+        params_hash=wanted.params_hash,
+        gateway=gateway.name,
+        chain=wanted.chain,
+        contact_sealed=_sealed(wanted.contact) if wanted.contact else None,
+        locale=wanted.locale,
+        return_url=wanted.return_url,
+        replaces=wanted.replaces,
+        pay_until=rules.pay_until(rule) if wanted.method == "konbini" else clock.now() + CARD_PAGE_LASTS,
+        due_at=clock.now() + timedelta(seconds=30),
+    )
+    session().add(row)
+    session().flush()
+    return row.id
+
+
+def _request(row: ChargeOrder) -> CardRequest | KonbiniRequest:
+    description = translate("charge.description", row.locale, issuer_name=current_issuer().name(row.locale))
+    paid_yen = row.amount_yen + row.fee_yen
+    if row.method == "card":
+        return CardRequest(
+            order_id=row.id,
+            amount_yen=paid_yen,
+            description=description,
+            return_url=row.return_url or f"{mypage_url()}/charge/{row.id}",
+            locale=row.locale,
+        )
+    contact = contact_of(row)
+    assert contact is not None, "an order that is not started has its contact"
+    assert row.chain is not None
+    assert row.pay_until is not None
+    return KonbiniRequest(
+        order_id=row.id,
+        amount_yen=paid_yen,
+        description=description,
+        chain=Chain(row.chain),
+        name=contact["name"],
+        name_kana=contact["name_kana"],
+        email=contact["email"],
+        phone=contact["phone"],
+        pay_until=row.pay_until,
+        locale=row.locale,
+    )
+
+
+def _started(row: ChargeOrder, started: CardPage | Slip) -> bool:
+    """The gateway knows the order now. Returns whether nobody wants it any more."""
+    if row.gateway_ref is None:
+        row.gateway_ref = started.ref
+    if row.state != "created":
+        return row.state in ("failed", "cancelled")
+    row.state = "pending"
+    if isinstance(started, CardPage):
+        row.page_url = started.url
+    else:
+        row.pay_until = started.pay_until
+        row.slip = {
+            name: getattr(started, name)
+            for name in ("receipt_no", "confirmation_no", "company_code", "barcode", "voucher_url")
+        }
+        notices.slip(row)
+    row.due_at = crediting.next_look(row)
+    crediting.tell(row)
+    return False
+
+
+def _take_back(gateway: Gateway, ref: str) -> None:
+    try:
+        gateway.cancel(ref)
+        crediting.settle(gateway, ref)
+    except (GatewayUnavailable, GatewayRefused):
+        return  # nobody has its page or its numbers; what arrives all the same is found by its ref
+
+
+def _locked(order_id: UUID) -> ChargeOrder:
+    row = session().scalars(select(ChargeOrder).where(ChargeOrder.id == order_id).with_for_update()).one()
+    assert isinstance(row, ChargeOrder)
+    return row
+
+
+def _theirs(order_id: UUID, payer_id: UUID) -> ChargeOrder:
+    query = select(ChargeOrder).where(ChargeOrder.id == order_id, ChargeOrder.payer_id == payer_id)
+    row = session().scalar(query.with_for_update())
+    if row is None:
+        raise ChargeUnknown
+    return row
+
+
+def contact_of(row: ChargeOrder) -> dict[str, str] | None:
+    """Who pays a slip, as they said it; None once the order is over."""
+    if row.contact_sealed is None:
+        return None
+    said: dict[str, str] = json.loads(unseal(_key(), row.contact_sealed))
+    return said
+
+
+def _sealed(contact: Mapping[str, str]) -> bytes:
+    return seal(_key(), json.dumps(dict(contact), ensure_ascii=False).encode())
+
+
+def _key() -> bytes:
+    key: bytes = current_app.extensions["kumiai.settings"].sealing_key
+    return key
