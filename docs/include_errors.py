@@ -9,6 +9,7 @@ from pathlib import Path
 
 from babel.messages.pofile import read_po
 
+from app.charge import errors as charge
 from app.errors import DomainError, NotFound, TooManyRequests
 from app.oauth.errors import InsufficientScope, InsufficientUserAuthentication, InvalidToken, MissingToken
 from app.wallet.bulk import errors as bulk
@@ -46,6 +47,16 @@ _OF_HTTP = {
 _CLASSES: dict[str, tuple[type[DomainError], ...]] = {
     "Who asks": (MissingToken, InvalidToken, InsufficientScope, InsufficientUserAuthentication, AccountClosed),
     "Any call": (NotFound, TooManyRequests),
+    "Charges": (
+        charge.ChargesClosed,
+        charge.MethodNotOffered,
+        charge.ChargeLimitExceeded,
+        charge.ChargeUnknown,
+        charge.ChargeNotOpen,
+        charge.IdentityCheckFailed,
+        charge.IdentityUnknown,
+        charge.GatewayAway,
+    ),
     "Statements, bulk jobs, webhooks": (
         StatementTooLong,
         bulk.BulkStateWrong,

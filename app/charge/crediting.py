@@ -227,10 +227,7 @@ def _follow(order: ChargeOrder, row: ChargeReceived) -> None:
             order.reserved_yen = 0  # the ledger gave the room back with the posting
         else:
             _free(order)
-    if row.number == 1:
-        state = "late_paid" if row.late else "paid"
-    else:
-        state = "duplicate_paid"
+    state = _state_by(row)
     if order.state != state:
         order.state = state
         order.ended_at = order.ended_at or clock.now()
@@ -238,6 +235,12 @@ def _follow(order: ChargeOrder, row: ChargeReceived) -> None:
         order.due_at = None
         tell(order)
     notices.arrived(order, row)
+
+
+def _state_by(row: ChargeReceived) -> str:
+    if row.number != 1:
+        return "duplicate_paid"
+    return "late_paid" if row.late else "paid"
 
 
 def _free(order: ChargeOrder) -> None:

@@ -19,7 +19,7 @@ from app import clock
 from app.charge import crediting, identity, notices, rules
 from app.charge.errors import ChargeNotOpen, ChargeUnknown, GatewayAway, MethodNotOffered
 from app.charge.gateways.current import current_gateway
-from app.charge.models import OPEN, ChargeOrder
+from app.charge.models import OPEN, PAID, ChargeOrder
 from app.charge.ports import (
     CardPage,
     CardRequest,
@@ -62,6 +62,8 @@ class Wanted:
     @property
     def params_hash(self) -> bytes:
         """What makes it the same request; the birthday only opens the door."""
+        if self.replaces is not None:
+            return ledger.params_hash({"replaces": str(self.replaces), "chain": self.chain})
         return ledger.params_hash(
             {
                 "member": str(self.access.member),
@@ -71,7 +73,6 @@ class Wanted:
                 "return_url": self.return_url,
                 "chain": self.chain,
                 "contact": dict(self.contact) if self.contact else None,
-                "replaces": str(self.replaces) if self.replaces else None,
             }
         )
 
@@ -99,9 +100,13 @@ def start(order_id: UUID) -> None:
         row = session().get(ChargeOrder, order_id)
         if row is None or row.state != "created":
             return
-        request = _request(row)
+        request, replaces = _request(row), row.replaces
     gateway = current_gateway()
     try:
+        if replaces is not None and not _retire(replaces):
+            with transaction():
+                crediting.end(_locked(order_id), "cancelled")
+            return
         started = gateway.start_card(request) if isinstance(request, CardRequest) else gateway.start_konbini(request)
     except GatewayUnavailable:
         raise GatewayAway from None
@@ -143,41 +148,52 @@ def cancel(order_id: UUID, *, payer_id: UUID) -> None:
 
 
 def change_chain(order_id: UUID, *, access: Access, request_id: str, chain: str) -> UUID:
-    """Cancel an unpaid slip and order another at a different chain. Returns the new order's id. Raises as both."""
+    """Order another slip in the place of an unpaid one; returns its id. The room kept for it goes with it.
+
+    Raises ChargeUnknown, ChargeNotOpen, MethodNotOffered, GatewayAway.
+    """
     with transaction():
         row = _theirs(order_id, access.member)
-        if row.method != "konbini":
-            raise ChargeNotOpen(state=row.state)
-        contact = contact_of(row)
-        if contact is None and not _replaced(order_id, access.client_id, request_id):
-            raise ChargeNotOpen(state=row.state)
         wanted = Wanted(
             access=access,
             request_id=request_id,
             money=directory.money_by_id(row.money_id).code,
             amount_yen=row.amount_yen,
-            method="konbini",
+            method=row.method,
             locale=row.locale,
-            return_url=row.return_url,
             chain=chain,
-            contact=contact,
+            contact=contact_of(row),
             replaces=order_id,
         )
-        known = _replaced(order_id, access.client_id, request_id)
-    if known is None:
-        _check_offered(current_gateway(), wanted)
-        cancel(order_id, payer_id=access.member)
-        with transaction():
-            known = _replaced(order_id, access.client_id, request_id) or _new(current_gateway(), wanted)
+        known = _known(wanted)
+        if known is None:
+            if row.method != "konbini" or row.state not in OPEN:
+                raise ChargeNotOpen(state=row.state)
+            _check_offered(current_gateway(), wanted)
+            row.reserved_yen, kept_yen = 0, row.reserved_yen
+            known = _store(current_gateway(), wanted, money_id=row.money_id, reserved_yen=kept_yen)
     start(known)
     return known
 
 
-def _replaced(order_id: UUID, client_id: str, request_id: str) -> UUID | None:
-    query = select(ChargeOrder.id).where(
-        ChargeOrder.replaces == order_id, ChargeOrder.client_id == client_id, ChargeOrder.request_id == request_id
-    )
-    return session().scalar(query)
+def _retire(order_id: UUID) -> bool:
+    """Make the slip that another one replaces unpayable. Returns whether it is: it may have been paid meanwhile.
+
+    Raises GatewayUnavailable, GatewayRefused.
+    """
+    with transaction():
+        row = _locked(order_id)
+        ref, state = row.gateway_ref, row.state
+        if state in OPEN and ref is None:
+            crediting.end(row, "cancelled")
+            return True
+    if state in OPEN and ref is not None:
+        gateway = current_gateway()
+        gateway.cancel(ref)
+        crediting.settle(gateway, ref)
+        with transaction():
+            state = _locked(order_id).state
+    return state not in (*OPEN, *PAID)
 
 
 def _check_offered(gateway: Gateway, wanted: Wanted) -> None:
@@ -216,14 +232,19 @@ def _new(gateway: Gateway, wanted: Wanted) -> UUID:
     if wanted.method == "card":
         rules.check_card_sums(rule, payer_id=payer_id, amount_yen=wanted.amount_yen)
     reservations.reserve(member_id=payer_id, money=wanted.money, amount_yen=wanted.amount_yen)
+    return _store(gateway, wanted, money_id=money.id, reserved_yen=wanted.amount_yen)
+
+
+def _store(gateway: Gateway, wanted: Wanted, *, money_id: int, reserved_yen: int) -> UUID:
+    rule, payer_id = rules.rules(), wanted.access.member
     row = ChargeOrder(
         issuer_id=current_issuer().id,
         payer_id=payer_id,
         member_id=payer_id,
-        money_id=money.id,
+        money_id=money_id,
         amount_yen=wanted.amount_yen,
         fee_yen=rules.fee_yen(rule, wanted.method),
-        reserved_yen=wanted.amount_yen,
+        reserved_yen=reserved_yen,
         method=wanted.method,
         client_id=wanted.access.client_id,
         request_id=wanted.request_id,

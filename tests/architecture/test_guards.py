@@ -77,6 +77,7 @@ def test_rooms_stay_small() -> None:
 
 
 EXAMPLES = {
+    "charge_id": UUID(int=1),
     "client_id": "example_app",
     "code": "not_found",
     "code_id": UUID(int=1),
@@ -84,6 +85,7 @@ EXAMPLES = {
     "delivery_id": UUID(int=1),
     "endpoint_id": UUID(int=1),
     "filename": "kumiai.css",
+    "gateway": "sandbox",
     "grant_id": UUID(int=1),
     "hold_id": UUID(int=1),
     "job_id": UUID(int=1),

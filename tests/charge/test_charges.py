@@ -144,6 +144,22 @@ def test_another_chain_is_another_slip(scene: Scene) -> None:
     assert (scene.charge(ordered["id"])["state"], scene.reserved_yen()) == ("cancelled", 3_000)
 
 
+def test_another_chain_for_what_was_paid_meanwhile_is_no_second_slip(scene: Scene) -> None:
+    ordered = scene.ordered()
+    scene.vendor.pay(scene.ref(ordered["id"]))
+    answer = scene.ask("POST", f"/v1/charges/{ordered['id']}/chain", json={"chain": "lawson"})
+    assert taken(answer)["state"] == "cancelled"
+    assert (scene.charge(ordered["id"])["state"], scene.balance_yen(), scene.reserved_yen()) == ("paid", 3_000, 0)
+
+
+def test_a_name_that_is_taken_changes_no_chain(scene: Scene) -> None:
+    ordered, key = scene.ordered(), secrets.token_hex(8)
+    scene.order(key=key)
+    path = f"/v1/charges/{ordered['id']}/chain"
+    assert refusal(scene.ask("POST", path, key=key, json={"chain": "lawson"})) == (409, "request_id_conflict")
+    assert scene.charge(ordered["id"])["state"] == "pending"
+
+
 def test_room_is_kept_under_the_ceiling(charging_app: Any, sandbox: Any) -> None:
     scene = Scene(charging_app, sandbox, {"ceiling_yen": 5_000})
     ordered = scene.ordered(3_000)
@@ -194,8 +210,8 @@ def test_a_new_card_of_a_member_with_an_old_one_waits_for_the_office(scene: Scen
         "INSERT INTO charge_order (id, issuer_id, payer_id, member_id, money_id, amount_yen, method, state, client_id,"
         " request_id, params_hash, gateway, gateway_ref, locale, card_hash, created_at, ended_at)"
         " SELECT gen_random_uuid(), issuer_id, member_id, member_id, money_id, 1000, 'card', 'paid', 'x', id::text,"
-        " 'x', 'sandbox', id::text, 'ja', 'old', now() - interval '40 days', now() FROM wallet WHERE member_id = :m LIMIT 1"
-        " RETURNING 1",
+        " 'x', 'sandbox', id::text, 'ja', 'old', now() - interval '40 days', now()"
+        "   FROM wallet WHERE member_id = :m LIMIT 1 RETURNING 1",
         m=scene.member_id,
     )
     for amount_yen, state in ((10_000, "credited"), (1_000, "suspense")):

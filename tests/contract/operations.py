@@ -56,6 +56,7 @@ def _delivery(stage: Stage) -> Names:
 _payment = _id("payment_id", Stage.payment)
 _sealed = _id("transaction_id", lambda stage: stage.sealed)
 _hold = _id("hold_id", Stage.hold)
+_charge = _id("charge_id", Stage.charge)
 _job = _id("job_id", Stage.job)
 _running = _id("job_id", lambda stage: stage.job(running=True))
 _settlement = _id("settlement_id", Stage.settlement)
@@ -88,6 +89,12 @@ OPERATIONS = (
     _post("/v1/holds/{hold_id}/capture", "member", _hold),
     _post("/v1/holds/{hold_id}/release", "member", _hold),
     _post("/v1/moves"),
+    _get("/v1/charges/options"),
+    _post("/v1/charges"),
+    _get("/v1/charges"),
+    _get("/v1/charges/{charge_id}", "member", _charge),
+    _post("/v1/charges/{charge_id}/cancel", "member", _charge),
+    _post("/v1/charges/{charge_id}/chain", "member", _charge),
     _post("/v1/codes"),
     _get("/v1/codes/{code_id}", "member", _code),
     _delete("/v1/codes/{code_id}", "member", _code),

@@ -88,6 +88,9 @@ class Stage:
             self.ask("bulk", "POST", f"/v1/bulk/{made['id']}/start", json=body)
         return str(made["id"])
 
+    def charge(self) -> str:
+        return str(self.ask("member", "POST", "/v1/charges", json=self.example("/v1/charges"))["id"])
+
     def work(self) -> None:
         """What a worker does with files."""
         runner = BulkRunner(self.app, rest=0)
