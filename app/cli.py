@@ -31,6 +31,7 @@ _COMMANDS = {
     "oauth": "app.oauth.purge_command:oauth",
     "shop": "app.office.shop_rule_commands:shop",
     "settlement": "app.office.settlement_commands:settlement",
+    "charge": "app.office.charge_commands:charge",
     "doctor": "app.doctor.command:doctor",
     "keys": "app.oauth.key_commands:keys",
     "till": "app.reader.agent.commands:till",

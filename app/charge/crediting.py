@@ -8,7 +8,7 @@ in between is taken up by the next who comes: the record and the ledger's reques
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -19,10 +19,10 @@ from sqlalchemy.dialects.postgresql import insert
 from app import clock
 from app.charge import notices, rules
 from app.charge.models import OPEN, PAID, ChargeOrder, ChargeReceived
-from app.charge.ports import Found, Gateway, GatewayState
+from app.charge.ports import Found, Gateway, GatewayState, SettledLine
 from app.db import session, transaction
 from app.ids import keyed_hash
-from app.issuer import current_issuer
+from app.issuer import current_issuer, issuer_zone
 from app.wallet import directory, ledger, reservations
 from app.wallet.postings import SYSTEM, Accepted, Charge, Outcome, Refused
 from app.wallet.webhooks.event_types import CHARGE_OF_STATE
@@ -32,7 +32,7 @@ LOOK_AFTER_END = timedelta(days=3)
 """How long a slip that is over is still looked at: some stores report late."""
 
 _ENDS = {GatewayState.FAILED: "failed", GatewayState.CANCELLED: "cancelled", GatewayState.EXPIRED: "expired"}
-_BOOKS = {"card": "issued_by_card", "konbini": "issued_by_konbini"}
+BOOKS = {"card": "issued_by_card", "konbini": "issued_by_konbini"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +154,28 @@ def _record(name: str, found: Found) -> tuple[bool, list[Key]]:
     return order is not None, [Key(gateway=name, id=one) for one in ids]
 
 
+def record_settled(order: ChargeOrder, line: SettledLine) -> None:
+    """Write down what only the gateway's settlement file tells of: to be posted; of another amount, for the office."""
+    order = _locked(order.id)
+    _free(order)
+    fits = line.amount_yen == order.amount_yen + order.fee_yen
+    received_at = datetime.combine(line.settled_on, time(12), issuer_zone())
+    values = {
+        "gateway": order.gateway,
+        "id": line.received_id,
+        "issuer_id": order.issuer_id,
+        "gateway_ref": line.ref,
+        "amount_yen": line.amount_yen,
+        "received_at": received_at,
+        **_place(order, received_at),
+        **({} if fits else {"state": "suspense", "reason": "amount_differs"}),
+    }
+    session().execute(insert(ChargeReceived).values(values).on_conflict_do_nothing())
+    if not fits:
+        row = session().get_one(ChargeReceived, (order.gateway, line.received_id))
+        _follow(order, row)
+
+
 def _place(order: ChargeOrder | None, received_at: datetime) -> dict[str, Any]:
     """The number of what arrives for an order, under its lock; without an order it waits for the office."""
     if order is None:
@@ -196,7 +218,7 @@ def _judge(key: Key) -> Charge | Refused | None:
     if row.number != 1 and _first_waits(order.id):
         return None  # in their order: whoever credits the first comes to this one
     as_agreed = row.number == 1 and order.state in OPEN
-    return posting(order, key, name=f"charge:{key.gateway}:{key.id}", as_agreed=as_agreed)
+    return posting(order, key, as_agreed=as_agreed)
 
 
 def _first_waits(order_id: UUID) -> bool:
@@ -204,8 +226,9 @@ def _first_waits(order_id: UUID) -> bool:
     return session().scalar(select(ChargeReceived.id).where(*first)) is not None
 
 
-def posting(order: ChargeOrder, key: Key, *, name: str, as_agreed: bool) -> Charge:
+def posting(order: ChargeOrder, key: Key, *, as_agreed: bool) -> Charge:
     """What credits an order's amount. `as_agreed`: whatever became of the wallet since (ledger.md, rule 7)."""
+    name = f"charge:{key.gateway}:{key.id}"
     return Charge(
         requester=SYSTEM,
         request_id=name,
@@ -213,7 +236,7 @@ def posting(order: ChargeOrder, key: Key, *, name: str, as_agreed: bool) -> Char
         member_id=order.member_id,
         money=directory.money_by_id(order.money_id).code,
         amount_yen=order.amount_yen,
-        book=_BOOKS[order.method],
+        book=BOOKS[order.method],
         agreed_before=as_agreed,
         reserved_yen=order.reserved_yen if as_agreed else 0,
         metadata={"charge_id": str(order.id), "gateway": key.gateway, "received_id": key.id},

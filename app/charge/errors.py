@@ -60,3 +60,19 @@ class EventNotAccepted(DomainError):
     """What came to the webhook address is not from the gateway."""
 
     code, status = "event_refused", 400
+
+
+class SuspenseUnknown(DomainError):
+    code, status = "suspense_unknown", 404
+
+
+class SuspenseOver(DomainError):
+    """It was credited or given back before."""
+
+    code, status = "suspense_over", 409
+
+
+class WhoseSuspense(DomainError):
+    """No order says whose it is: name a member and a money."""
+
+    code, status = "suspense_of_nobody", 422
