@@ -87,6 +87,28 @@ class MemberApi:
         """A one-time code to be shown to a till."""
         return self._ask("/v1/codes", {}, scope="payment")
 
+    def charge_options(self) -> Answer | None:
+        """What may be charged now, and how."""
+        return self._get("/v1/charges/options")
+
+    def charges(self, *, cursor: str | None = None) -> Answer | None:
+        """`charges`, newest first, and the `next_cursor` to older ones."""
+        return self._get("/v1/charges", **({"cursor": cursor} if cursor else {}))
+
+    def charge(self, charge_id: str) -> Answer | None:
+        return self._get(f"/v1/charges/{charge_id}")
+
+    def order_charge(self, *, key: str, **body: Any) -> Answer:
+        """Order a charge; the same key again is the same order."""
+        return self._move_value("/v1/charges", body, key=key, scope="charge")
+
+    def cancel_charge(self, charge_id: str) -> Answer:
+        return self._ask(f"/v1/charges/{charge_id}/cancel", {}, scope="charge")
+
+    def change_chain(self, charge_id: str, *, key: str, chain: str) -> Answer:
+        """Another slip in the place of this one."""
+        return self._move_value(f"/v1/charges/{charge_id}/chain", {"chain": chain}, key=key, scope="charge")
+
     def code_status(self, code_id: str) -> Answer | None:
         return self._get(f"/v1/codes/{code_id}")
 

@@ -6,7 +6,6 @@ from collections.abc import Collection
 from typing import Any
 
 from flask import redirect, render_template, request, url_for
-from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
 from app.mypage import forms
@@ -17,8 +16,6 @@ from app.mypage.session import MypageSession
 from app.web.protection import protected_by
 
 STEPS_YEN = (100, 500, 1_000, 3_000, 5_000, 10_000)
-MAX_YEN = 9_999_999
-_UNDO = 20
 
 
 @pages.get("/move")
@@ -30,7 +27,7 @@ def move() -> str:
             raise NotAllowed("move")
         balances = _balances(api)
         ways = _ways(api.monies(), balances)
-        amount, was = _amount(request.args)
+        amount, was = forms.added_up(request.args, steps=STEPS_YEN)
         form = {"way": request.args.get("way", ""), "amount": amount, "was": was}
         problem, wrong = None, {}
         if request.args.get("do") == "confirm":
@@ -89,18 +86,6 @@ def _ways(monies: list[dict[str, Any]], has: Collection[str]) -> dict[str, dict[
 def _balances(api: MemberApi) -> dict[str, int]:
     """What can be moved, by code of the money. Empty where balances were not allowed."""
     return {wallet["money"]["code"]: wallet["available_yen"] for wallet in api.wallets() or ()}
-
-
-def _amount(args: MultiDict[str, str]) -> tuple[str, list[str]]:
-    """What stands in the field after the button that was pressed, and what it was before each press."""
-    typed, was, do = args.get("amount", ""), args.getlist("was")[-_UNDO:], args.get("do", "")
-    if do == "undo":
-        return (was[-1], was[:-1]) if was else ("", [])
-    if do == "clear":
-        return "", [*was, typed][-_UNDO:]
-    if do.startswith("+") and (step := forms.yen(do[1:])) in STEPS_YEN and step is not None:
-        return str(min((forms.yen(typed) or 0) + step, MAX_YEN)), [*was, typed][-_UNDO:]
-    return typed, was
 
 
 def _wrong(form: dict[str, Any], ways: dict[str, dict[str, Any]]) -> dict[str, str]:

@@ -26,7 +26,9 @@ from app.mypage.session import Attempt, Tokens
 from app.mypage.settings import MypageSettings
 
 SCOPES = (
+    "openid profile balance history payment charge move offline_access",
     "openid profile balance history payment move offline_access",
+    "openid profile balance history charge move offline_access",
     "openid profile balance history move offline_access",
     "openid profile balance history offline_access",
 )

@@ -22,7 +22,7 @@ from app.wallet.books import (
     PastTransfer,
     WalletState,
 )
-from app.wallet.documents import document, id_array
+from app.wallet.documents import array, document
 from app.wallet.keys import Keys, keys_of, monies_of, shops_of
 from app.wallet.law.lots import missing_lots
 from app.wallet.postings import Accepted, Capture, Part, Posting, Refund, Refused, Release
@@ -61,7 +61,6 @@ class Reader:
         return books
 
     def _books(self, keys: Keys, postings: Sequence[Posting]) -> Books:
-        wanted = document({"member_id": m, "money_id": self.rulebook.id_of(i)} for m, i in keys.wallets)
         names = {(p.requester, p.request_id) for p in postings} if self.repeats else ()
         statements = (
             *([sql.LOCK_CODES] if keys.codes else []),
@@ -76,8 +75,9 @@ class Reader:
         parameters = {
             "issuer": self.issuer_id,
             "zone": self.time_zone,
-            "controls": id_array(keys.controls),
-            "wallets": wanted,
+            "controls": array(list(keys.controls)),
+            "members": array([member_id for member_id, _ in keys.wallets]),
+            "monies": array([self.rulebook.id_of(money) for _, money in keys.wallets]),
             "accounts": list(keys.accounts),
             "codes": list(keys.codes),
             "periods": list(keys.periods),

@@ -159,6 +159,8 @@ def tried(shown: dict[str, Any]) -> dict[str, Any]:
 def receipt_no(position: int) -> str:
     """A receipt's number as people read it out: the position in groups of four, at least eight digits."""
     digits = f"{position:08d}"
+    if len(digits) == 8:  # nearly every one
+        return f"{digits[:4]}-{digits[4:]}"
     head = len(digits) % 4
     groups = [digits[:head]] if head else []
     groups += [digits[i : i + 4] for i in range(head, len(digits), 4)]

@@ -5,7 +5,7 @@ Holds, one-time codes and quotas, which few batches have, are written by stateme
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC
 from functools import cache
@@ -17,7 +17,7 @@ import psycopg
 from app.wallet import statements as sql
 from app.wallet.books import AccountChange, ControlChange, Decision, NewTransaction, WalletChange
 from app.wallet.decide import is_dry_run
-from app.wallet.documents import document
+from app.wallet.documents import array, document
 from app.wallet.parts import plain_parts
 from app.wallet.postings import Posting, Refused
 
@@ -43,10 +43,10 @@ def write(
         "zone": time_zone,
         "count": len(moved),
         "transactions": document(_transaction_row(n, new) for n, new in enumerate(moved, 1)),
-        "transfers": document(_transfer_rows(moved)),
-        "accounts": document(map(_account_row, decision.accounts.values())),
-        "wallets": document(map(_wallet_row, decision.wallets.values())),
-        "controls": document(_control_row(key, change) for key, change in decision.controls.items()),
+        **_transfers(moved),
+        **_accounts(decision.accounts.values()),
+        **_wallets(decision.wallets.values()),
+        **_controls(decision.controls),
     }
     head = connection.execute(sql.WRITE, parameters, prepare=True)
     _write_what_few_have(connection, issuer_id=issuer_id, moved=moved, decision=decision)
@@ -117,54 +117,59 @@ def _transaction_row(n: int, new: NewTransaction) -> dict[str, Any]:
     return row
 
 
-def _account_row(change: AccountChange) -> dict[str, Any]:
-    row = {
-        "id": change.account.id,
-        "change_yen": change.change_yen,
-        "transfers": change.transfers,
-        "late": change.account.posted_yen is None,
+def _accounts(changes: Collection[AccountChange]) -> dict[str, str]:
+    return {
+        "account_id": array([change.account.id for change in changes]),
+        "account_change": array([change.change_yen for change in changes]),
+        "account_pending": array([change.pending_yen for change in changes]),
+        "account_transfers": array([change.transfers for change in changes]),
+        "account_late": array([change.account.posted_yen is None for change in changes]),
     }
-    if change.pending_yen:
-        row["pending_yen"] = change.pending_yen
-    return row
 
 
-def _wallet_row(change: WalletChange) -> dict[str, Any]:
-    row: dict[str, Any] = {"id": change.wallet.id, "change_yen": change.change_yen}
-    if change.pending_yen:
-        row["pending_yen"] = change.pending_yen
-    if change.reserved_yen:
-        row["reserved_yen"] = change.reserved_yen
-    if change.day_yen or change.month_yen:
-        row |= {"day_yen": change.day_yen, "month_yen": change.month_yen}
-    if change.expires_on:
-        row["expires_on"] = change.expires_on.isoformat()
-    if change.closes:
-        row["status"] = "closed"
-    return row
+def _wallets(changes: Collection[WalletChange]) -> dict[str, str]:
+    """A wallet whose day and month nothing is added to keeps its sums, and the day they are of."""
+    counted = [change.day_yen != 0 or change.month_yen != 0 for change in changes]
+    return {
+        "wallet_id": array([change.wallet.id for change in changes]),
+        "wallet_change": array([change.change_yen for change in changes]),
+        "wallet_pending": array([change.pending_yen for change in changes]),
+        "wallet_reserved": array([change.reserved_yen for change in changes]),
+        "wallet_day": array(
+            [change.day_yen if counts else None for change, counts in zip(changes, counted, strict=True)]
+        ),
+        "wallet_month": array(
+            [change.month_yen if counts else None for change, counts in zip(changes, counted, strict=True)]
+        ),
+        "wallet_expires": array([change.expires_on for change in changes]),
+        "wallet_status": array(["closed" if change.closes else None for change in changes]),
+    }
 
 
-def _control_row(control_id: UUID, change: ControlChange) -> dict[str, Any]:
-    row = {"id": control_id, "day_yen": change.day_yen, "month_yen": change.month_yen}
-    if change.given_back_yen:
-        row["given_back_yen"] = change.given_back_yen
-    return row
+def _controls(changes: Mapping[UUID, ControlChange]) -> dict[str, str]:
+    return {
+        "control_id": array(list(changes)),
+        "control_day": array([change.day_yen for change in changes.values()]),
+        "control_month": array([change.month_yen for change in changes.values()]),
+        "control_given_back": array([change.given_back_yen for change in changes.values()]),
+    }
 
 
-def _transfer_rows(moved: list[NewTransaction]) -> Iterator[dict[str, Any]]:
-    for n, new in enumerate(moved, 1):
-        for line, transfer in enumerate(new.transfers, 1):
-            yield {
-                "n": n,
-                "transaction_id": new.id,
-                "line": line,
-                "money_id": transfer.money_id,
-                "debit_account_id": transfer.debit_account_id,
-                "credit_account_id": transfer.credit_account_id,
-                "amount_yen": transfer.amount_yen,
-                "debit_after_yen": transfer.debit_after_yen,
-                "credit_after_yen": transfer.credit_after_yen,
-            }
+def _transfers(moved: list[NewTransaction]) -> dict[str, str]:
+    rows = [
+        (n, new.id, line, transfer) for n, new in enumerate(moved, 1) for line, transfer in enumerate(new.transfers, 1)
+    ]
+    return {
+        "transfer_n": array([n for n, _, _, _ in rows]),
+        "transfer_of": array([transaction_id for _, transaction_id, _, _ in rows]),
+        "transfer_line": array([line for _, _, line, _ in rows]),
+        "transfer_money": array([transfer.money_id for _, _, _, transfer in rows]),
+        "transfer_debit": array([transfer.debit_account_id for _, _, _, transfer in rows]),
+        "transfer_credit": array([transfer.credit_account_id for _, _, _, transfer in rows]),
+        "transfer_amount": array([transfer.amount_yen for _, _, _, transfer in rows]),
+        "transfer_debit_after": array([transfer.debit_after_yen for _, _, _, transfer in rows]),
+        "transfer_credit_after": array([transfer.credit_after_yen for _, _, _, transfer in rows]),
+    }
 
 
 def _hold_rows(placed: list[NewTransaction]) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from app.wallet.books import NewTransaction
+from app.wallet.books import AccountState, NewTransaction, WalletState
 from app.wallet.law.draft import Draft, Entry, Refusal
 from app.wallet.law.paying import check_code, use_code
 from app.wallet.law.wallets import (
@@ -22,6 +22,7 @@ from app.wallet.law.wallets import (
     wallet_of,
 )
 from app.wallet.postings import Adjustment, Charge, Close, Expiry, Move
+from app.wallet.rules import MoneyRule
 
 COUNTS_AGAINST_QUOTA = "small_amount"
 
@@ -77,21 +78,28 @@ def adjustment(draft: Draft, transaction_id: UUID, posting: Adjustment) -> NewTr
     wallet = wallet_of(draft, posting.member_id, posting.money)
     not_closed(draft, wallet)
     book = draft.books.account(rule.books[posting.book], rule.id)
-    entry = Entry(draft, transaction_id)
     if posting.takes_back:
-        for lot, part_yen in split(usable(draft, wallet), posting.amount_yen):
+        lots = split(usable(draft, wallet), posting.amount_yen)
+        entry = Entry(draft, transaction_id)
+        for lot, part_yen in lots:
             entry.take(wallet, lot, credit=book, amount_yen=part_yen)
     else:
         check_ceiling(draft, wallet, rule, posting.amount_yen)
-        lot = fresh_lot(draft, wallet, rule)
-        if posting.expires_on is not None:
-            if posting.expires_on < draft.books.today:
-                raise Refusal("already_expired", expires_on=posting.expires_on.isoformat())
-            dated = wallet.lot_of(posting.expires_on)
-            assert dated is not None, "the lots a posting may want are made before it is judged"
-            lot = dated
+        lot = _granted_lot(draft, wallet, rule, posting)
+        entry = Entry(draft, transaction_id)
         pay_in(entry, wallet, rule, debit=book, amount_yen=posting.amount_yen, lot=lot)
     return of_wallet(entry, posting, wallet, kind="adjustment", amount_yen=posting.amount_yen)
+
+
+def _granted_lot(draft: Draft, wallet: WalletState, rule: MoneyRule, posting: Adjustment) -> AccountState:
+    """Of the day that the posting names, or of the money's own rule."""
+    if posting.expires_on is None:
+        return fresh_lot(draft, wallet, rule)
+    if posting.expires_on < draft.books.today:
+        raise Refusal("already_expired", expires_on=posting.expires_on.isoformat())
+    lot = wallet.lot_of(posting.expires_on)
+    assert lot is not None, "the lots a posting may want are made before it is judged"
+    return lot
 
 
 def expiry(draft: Draft, transaction_id: UUID, posting: Expiry) -> NewTransaction:
