@@ -146,7 +146,7 @@ def charge_status(charge_id: UUID) -> Response:
     """For the page's script: where to go once something has happened."""
     with member_api() as api:
         found = _found(api, charge_id)
-    onward = None if found["state"] in _OPEN else url_for("mypage.charged", charge_id=charge_id, _anchor="now")
+    onward = None if found["state"] in _OPEN else url_for("mypage.charged", charge_id=charge_id)
     return jsonify({"onward": onward})
 
 
