@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from concurrent.futures import ThreadPoolExecutor
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -68,6 +69,34 @@ def test_ten_webhooks_and_five_lookups_at_once_credit_once(scene: Scene) -> None
         one.result()
     assert scene.balance_yen() == 3_000
     assert len(scene.charge(ordered["id"])["received"]) == 1
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_events_in_any_order_and_twice_credit_once(scene: Scene, order: tuple[int, ...]) -> None:
+    """Told that it is paid, that it ran out, that it is to be paid: none is believed, each only asks."""
+    ordered = scene.ordered()
+    ref = scene.ref(ordered["id"])
+    scene.vendor.pay(ref)
+    for kind in ("payment.expired", "payment.failed"):
+        scene.vendor.made_up_event(ref, kind)
+    messages = scene.vendor.messages(ref)
+    http = scene.app.test_client()
+    for at in (*order, *order):
+        headers, body = messages[at]
+        assert http.post("/charge/webhooks/sandbox", headers=headers, data=body).status_code == 204
+    assert (scene.charge(ordered["id"])["state"], scene.balance_yen()) == ("paid", 3_000)
+
+
+@pytest.mark.parametrize("fault", ["paid_before_cancel", "paid_after_cancel"])
+def test_paid_while_it_is_being_cancelled_the_money_is_there(scene: Scene, fault: str) -> None:
+    ordered = scene.ordered()
+    ref = scene.ref(ordered["id"])
+    scene.vendor.fault(fault, payment_id=ref)
+    scene.cancel(ordered["id"])
+    scene.deliver(ref)
+    scene.poll()
+    assert scene.charge(ordered["id"])["state"] in ("paid", "late_paid")
+    assert (scene.balance_yen(), scene.reserved_yen()) == (3_000, 0)
 
 
 def test_the_same_request_again_is_the_same_order(scene: Scene) -> None:

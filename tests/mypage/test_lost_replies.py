@@ -11,6 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from app.mypage.factory import create_mypage
+from app.mypage.oauth_client import SCOPES
 from app.mypage.settings import MypageSettings
 from tests.mypage.other_server import OtherServer, other_server
 from tests.mypage.test_oauth_client import sign_in
@@ -63,12 +64,10 @@ def test_the_same_key_is_offered_again(
 
 
 def test_a_client_that_may_ask_for_less_signs_in_with_less(page: FlaskClient, other: OtherServer) -> None:
-    """An office that has not registered the member page for payments, or moves: the rest works."""
+    """An office that has not registered the member page for charges, payments, or moves: the rest works."""
     asked = parse_qs(urlsplit(page.get("/login?next=/history").location).query)
-    for scope in (
-        "openid profile balance history move offline_access",
-        "openid profile balance history offline_access",
-    ):
+    assert asked["scope"] == [SCOPES[0]]
+    for scope in SCOPES[1:]:
         answer = {"error": "invalid_scope", "state": asked["state"][0], "iss": other.url}
         asked = parse_qs(urlsplit(page.get("/callback", query_string=answer).location).query)
         assert asked["scope"] == [scope]
