@@ -55,6 +55,16 @@ def resume(email: str, reason: str) -> None:
 
 @member.command()
 @click.argument("email")
+@click.argument("day", type=click.DateTime(formats=["%Y-%m-%d"]), metavar="YYYY-MM-DD")
+def birthday(email: str, day: datetime) -> None:
+    """Record a birthday, which the issuer may have asked before a card is charged."""
+    with office(), transaction():
+        session().get_one(Member, member_id_of(email)).birthday = day.date()
+    click.echo(say("member.birthday_recorded"))
+
+
+@member.command()
+@click.argument("email")
 def show(email: str) -> None:
     """Name, status, wallets, and when the account was stopped, by whom and why."""
     with office(server=True) as settings, transaction():

@@ -43,7 +43,8 @@ def test_the_rules_are_shown_and_changed(scene: Scene, kumiai: Kumiai) -> None:
 
 def test_the_right_birthday_opens_the_door_and_the_fee_is_paid_on_top(scene: Scene, kumiai: Kumiai) -> None:
     kumiai("charge", "rules", "--identity", "birthday", "--card-fee-yen", "100")
-    scene.rows("UPDATE member SET birthday = '2006-04-01' WHERE id = :m RETURNING 1", m=scene.member_id)
+    [(email,)] = scene.rows("SELECT email FROM member WHERE id = :m", m=scene.member_id)
+    assert kumiai("member", "birthday", email, "2006-04-01").exit_code == 0
     ordered = scene.ordered(1_000, method="card", birthday_mmdd="0401")
     assert (ordered["fee_yen"], ordered["to_pay_yen"]) == (100, 1_100)
     ref = scene.ref(ordered["id"])
