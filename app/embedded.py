@@ -18,6 +18,9 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
+CONNECTIONS = 300
+"""How many it admits: of PostgreSQL's default of 100 too few are left where several servers share it."""
+
 
 @contextmanager
 def _plain_locale() -> Iterator[None]:
@@ -48,12 +51,22 @@ class EmbeddedPostgres:
             # cleanup_mode=None: the wheel's own clean-up counts handles by pid and never stops a server whose
             # holder was killed; we stop it ourselves.
             self._server = get_server(self.directory, cleanup_mode=None)
+        self._admit(CONNECTIONS)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._server.stop()
+
+    def _admit(self, connections: int) -> None:
+        """Have it admit so many. It keeps that, so only the first start in a directory takes a second one."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            if connection.execute("SHOW max_connections").fetchone() == (str(connections),):
+                return
+            connection.execute(f"ALTER SYSTEM SET max_connections = {connections:d}")
+        self._server.stop()
+        self.start_again()
 
     def start_again(self) -> None:
         """Start it after a crash. Raises subprocess.SubprocessError while processes of the crashed one linger."""
