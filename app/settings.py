@@ -62,6 +62,11 @@ class Settings:
     sandbox_url: str = "http://localhost:8002"
     sandbox_key: str = field(default="", repr=False)
     sandbox_webhook_secret: str = field(default="", repr=False)
+    komoju_key: str = field(default="", repr=False)
+    komoju_webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
+    stripe_key: str = field(default="", repr=False)
+    stripe_webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
+    """The second of two while a secret is turned over."""
 
     @property
     def production(self) -> bool:
@@ -105,6 +110,10 @@ class Settings:
             sandbox_url=source.get("KUMIAI_SANDBOX_URL", cls.sandbox_url).rstrip("/"),
             sandbox_key=source.get("KUMIAI_SANDBOX_KEY", ""),
             sandbox_webhook_secret=source.get("KUMIAI_SANDBOX_WEBHOOK_SECRET", ""),
+            komoju_key=source.get("KUMIAI_KOMOJU_SECRET_KEY", ""),
+            komoju_webhook_secrets=_several(source, "KUMIAI_KOMOJU_WEBHOOK_SECRET"),
+            stripe_key=source.get("KUMIAI_STRIPE_SECRET_KEY", ""),
+            stripe_webhook_secrets=_several(source, "KUMIAI_STRIPE_WEBHOOK_SECRET"),
         )
         settings._refuse_what_cannot_work()
         if settings.production:
@@ -125,6 +134,12 @@ class Settings:
                 "KUMIAI_CHARGE_GATEWAY=sandbox needs KUMIAI_SANDBOX_KEY and KUMIAI_SANDBOX_WEBHOOK_SECRET"
                 " (`make run` sets everything by itself)"
             )
+
+        for name in ("komoju", "stripe"):
+            given = getattr(self, f"{name}_key") and getattr(self, f"{name}_webhook_secrets")
+            if self.charge_gateway == name and not given:
+                variables = f"KUMIAI_{name.upper()}_SECRET_KEY and KUMIAI_{name.upper()}_WEBHOOK_SECRET"
+                raise SettingsError(f"KUMIAI_CHARGE_GATEWAY={name} needs {variables} (docs/gateways.md)")
 
     def _refuse_what_production_must_not_have(self, source: Mapping[str, str]) -> None:
         if self.https and not source.get("KUMIAI_TRUSTED_PROXIES"):
@@ -170,6 +185,10 @@ def _key(source: Mapping[str, str], name: str) -> bytes:
     if len(key) != 32:
         raise SettingsError(f"{name} must be 32 bytes in base64; make one with: openssl rand -base64 32")
     return key
+
+
+def _several(source: Mapping[str, str], name: str) -> tuple[str, ...]:
+    return tuple(part for part in source.get(name, "").split(",") if part)
 
 
 def _charge_gateway(source: Mapping[str, str]) -> ChargeGateway:

@@ -266,9 +266,11 @@ def _store(gateway: Gateway, wanted: Wanted, *, money_id: int, reserved_yen: int
 def _request(row: ChargeOrder) -> CardRequest | KonbiniRequest:
     description = translate("charge.description", row.locale, issuer_name=current_issuer().name(row.locale))
     paid_yen = row.amount_yen + row.fee_yen
+    assert row.pay_until is not None
     if row.method == "card":
         return CardRequest(
             order_id=row.id,
+            pay_until=row.pay_until,
             amount_yen=paid_yen,
             description=description,
             return_url=row.return_url or f"{mypage_url()}/charge/{row.id}",
@@ -277,9 +279,9 @@ def _request(row: ChargeOrder) -> CardRequest | KonbiniRequest:
     contact = contact_of(row)
     assert contact is not None, "an order that is not started has its contact"
     assert row.chain is not None
-    assert row.pay_until is not None
     return KonbiniRequest(
         order_id=row.id,
+        ordered_at=row.created_at,
         amount_yen=paid_yen,
         description=description,
         chain=Chain(row.chain),

@@ -54,9 +54,10 @@ class EventRefused(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardRequest:
-    """A card payment to be made on the gateway's page. `return_url` is where its page leads afterwards."""
+    """A card payment to be made on the gateway's page until `pay_until`. `return_url` is where the page leads then."""
 
     order_id: UUID
+    pay_until: datetime
     amount_yen: int
     description: str
     return_url: str
@@ -66,9 +67,13 @@ class CardRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KonbiniRequest:
-    """A slip to be paid at a convenience store. `name_kana` in full-width katakana, `phone` 10 or 11 digits."""
+    """A slip to be paid at a convenience store. `name_kana` in full-width katakana, `phone` 10 or 11 digits.
+
+    A vendor that counts days counts from `ordered_at`: the same order is the same request on the next day.
+    """
 
     order_id: UUID
+    ordered_at: datetime
     amount_yen: int
     description: str
     chain: Chain
@@ -90,7 +95,7 @@ class CardPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slip:
-    """What the member shows or types at the store. Which of these a chain has is in `docs/charging.md`."""
+    """What the member shows or types at the store. Which of these a chain has is in `docs/gateways.md`."""
 
     ref: str
     chain: Chain
@@ -185,6 +190,6 @@ class Gateway(Protocol):
         """Read what was posted to our address. Raises EventRefused."""
         ...
 
-    def settlement(self, text: str) -> Iterable[SettledLine]:
+    def settlement(self, file: str) -> Iterable[SettledLine]:
         """The lines of a settlement file of this gateway. Raises ValueError that names the line."""
         ...

@@ -6,14 +6,13 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Mapping
-from datetime import date, datetime
-from typing import Any, NoReturn
+from datetime import date
+from typing import Any
 from uuid import UUID
 
-import requests
-from requests.auth import HTTPBasicAuth
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from app.charge.gateways.api import BROKEN, Answer, Api, instant, read, segment, text, text_or_none, yen
 from app.charge.ports import (
     CardPage,
     CardRequest,
@@ -22,9 +21,7 @@ from app.charge.ports import (
     Event,
     EventRefused,
     Found,
-    GatewayRefused,
     GatewayState,
-    GatewayUnavailable,
     KonbiniRequest,
     Received,
     SettledLine,
@@ -32,16 +29,8 @@ from app.charge.ports import (
 )
 from app.settings import Settings
 
-TIMEOUTS_S = (3, 10)
-"""To connect, and to wait for an answer."""
 MAX_EVENT_BYTES = 64 * 1024
 _HEADING = ["settled_on", "received_id", "payment_id", "order_id", "method", "amount_yen", "fee_yen"]
-_BROKEN = (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
-"""What reading an answer raises that the gateway never wrote."""
-_ASK_AGAIN = frozenset({401, 403, 408, 425, 429})
-"""Not a word on the payment itself: our key is wrong, or it is too busy."""
-
-_Answer = dict[str, Any]
 
 
 class SandboxGateway:
@@ -51,13 +40,9 @@ class SandboxGateway:
     chains = tuple(Chain)
     has_cards = True
 
-    def __init__(
-        self, *, url: str, key: str, webhook_secret: str, timeouts_s: tuple[float, float] = TIMEOUTS_S
-    ) -> None:
-        self._url = url.rstrip("/")
-        self._account = HTTPBasicAuth(key, "")
+    def __init__(self, *, url: str, key: str, webhook_secret: str, **options: Any) -> None:
+        self._api = Api(url=url, key=key, **options)
         self._webhook = Webhook(webhook_secret)
-        self._timeouts_s = timeouts_s
 
     def start_card(self, request: CardRequest) -> CardPage:
         """The gateway's page. Repeatable."""
@@ -71,9 +56,7 @@ class SandboxGateway:
             **({"email": request.email} if request.email else {}),
         }
         answer = self._create(request.order_id, body)
-        with_page = _read(lambda: CardPage(ref=_text(answer["id"]), url=_text(answer["url"])))
-        assert isinstance(with_page, CardPage)
-        return with_page
+        return read(lambda: CardPage(ref=text(answer["id"]), url=text(answer["url"])))
 
     def start_konbini(self, request: KonbiniRequest) -> Slip:
         """The numbers for the store. Repeatable."""
@@ -91,24 +74,20 @@ class SandboxGateway:
             "pay_until": request.pay_until.isoformat(),
         }
         answer = self._create(request.order_id, body)
-        slip = _read(lambda: _slip(answer))
-        assert isinstance(slip, Slip)
-        return slip
+        return read(lambda: _slip(answer))
 
     def cancel(self, ref: str) -> GatewayState:
         """What it is now: cancelled, or what it was already. Repeatable."""
-        answer = self._ask("POST", f"/v1/payments/{_segment(ref)}/cancel", json={})
-        state = _read(lambda: GatewayState(answer["state"]))
-        assert isinstance(state, GatewayState)
-        return state
+        answer = self._api.post(f"/v1/payments/{segment(ref)}/cancel", headers={}, json={})
+        return read(lambda: GatewayState(answer["state"]))
 
     def lookup(self, ref: str) -> Found:
-        return _found(self._ask("GET", f"/v1/payments/{_segment(ref)}"))
+        answer = self._api.get(f"/v1/payments/{segment(ref)}")
+        return read(lambda: _payment(answer))
 
     def find(self, order_id: UUID) -> Found | None:
-        answer = self._ask("GET", "/v1/payments", params={"order_id": str(order_id)})
-        listed = _read(lambda: list(answer["payments"]))
-        return _found(listed[0]) if listed else None
+        answer = self._api.get("/v1/payments", order_id=str(order_id))
+        return read(lambda: _payment(answer["payments"][0]) if answer["payments"] else None)
 
     def parse_event(self, headers: Mapping[str, str], body: bytes) -> Event:
         """Check the signature (Standard Webhooks) and read it. Raises EventRefused."""
@@ -117,16 +96,16 @@ class SandboxGateway:
         given = {name.lower(): value for name, value in headers.items()}
         try:
             said = self._webhook.verify(body, given)
-            event = Event(id=_text(said["id"]), kind=_text(said["type"]), ref=_text(said["data"]["payment_id"]))
-        except (WebhookVerificationError, *_BROKEN) as error:
+            event = Event(id=text(said["id"]), kind=text(said["type"]), ref=text(said["data"]["payment_id"]))
+        except (WebhookVerificationError, *BROKEN) as error:
             raise EventRefused(type(error).__name__) from None
         if event.id != given["webhook-id"]:
             raise EventRefused("its id is not the one that was signed for")
         return event
 
-    def settlement(self, text: str) -> Iterator[SettledLine]:
+    def settlement(self, file: str) -> Iterator[SettledLine]:
         """The lines of a day's file. Raises ValueError that names the line."""
-        rows = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
+        rows = csv.reader(io.StringIO(file.removeprefix("\ufeff"), newline=""), strict=True)
         try:
             if next(rows, None) != _HEADING:
                 raise ValueError(f"line 1: the heading must be {','.join(_HEADING)}")
@@ -136,30 +115,8 @@ class SandboxGateway:
         except csv.Error as error:
             raise ValueError(f"line {rows.line_num}: {error}") from None
 
-    def _create(self, order_id: UUID, body: _Answer) -> _Answer:
-        return self._ask("POST", "/v1/payments", json=body, headers={"Idempotency-Key": str(order_id)})
-
-    def _ask(self, method: str, path: str, **options: Any) -> _Answer:
-        """One request. What it says and is answered is never logged: there are names in it."""
-        try:
-            with requests.Session() as http:
-                http.trust_env = False  # neither a proxy nor a .netrc may stand between
-                reply = http.request(
-                    method,
-                    self._url + path,
-                    auth=self._account,
-                    timeout=self._timeouts_s,
-                    allow_redirects=False,
-                    **options,
-                )
-                answer = reply.json()
-        except (requests.RequestException, *_BROKEN) as error:
-            raise GatewayUnavailable(type(error).__name__) from None
-        if reply.status_code in (200, 201) and isinstance(answer, dict):
-            return answer
-        if 400 <= reply.status_code < 500 and reply.status_code not in _ASK_AGAIN:
-            _refused(answer)
-        raise GatewayUnavailable(f"status {reply.status_code}")
+    def _create(self, order_id: UUID, body: Answer) -> Answer:
+        return self._api.post("/v1/payments", headers={"Idempotency-Key": str(order_id)}, json=body)
 
 
 def from_settings(settings: Settings) -> SandboxGateway:
@@ -169,92 +126,45 @@ def from_settings(settings: Settings) -> SandboxGateway:
     )
 
 
-def _refused(answer: Any) -> NoReturn:
-    code = _read(lambda: _text(answer["error"]["code"]))
-    raise GatewayRefused(str(code))
-
-
-def _read(read: Any) -> Any:
-    """What `read` makes of an answer. Raises GatewayUnavailable where the gateway cannot have written it."""
-    try:
-        return read()
-    except _BROKEN as error:
-        raise GatewayUnavailable(f"unreadable: {type(error).__name__}") from None
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value or len(value) > 2_000:
-        raise ValueError("not a text")
-    return value
-
-
-def _optional(value: Any) -> str | None:
-    return None if value is None else _text(value)
-
-
-def _segment(ref: str) -> str:
-    """One segment of a path, whatever `ref` is."""
-    return requests.utils.quote(ref, safe="")  # type: ignore[attr-defined, no-any-return]
-
-
-def _yen(value: Any) -> int:
-    if type(value) is not int or value <= 0:
-        raise ValueError("not an amount")
-    return value
-
-
-def _instant(value: Any) -> datetime:
-    instant = datetime.fromisoformat(_text(value))
-    if instant.tzinfo is None:
-        raise ValueError("an instant without offset")
-    return instant
-
-
-def _slip(answer: _Answer) -> Slip:
+def _slip(answer: Answer) -> Slip:
     slip = answer["slip"]
     return Slip(
-        ref=_text(answer["id"]),
+        ref=text(answer["id"]),
         chain=Chain(slip["chain"]),
-        pay_until=_instant(slip["pay_until"]),
-        receipt_no=_optional(slip["receipt_no"]),
-        confirmation_no=_optional(slip["confirmation_no"]),
-        company_code=_optional(slip["company_code"]),
-        barcode=_optional(slip["barcode"]),
-        voucher_url=_optional(slip["voucher_url"]),
+        pay_until=instant(slip["pay_until"]),
+        receipt_no=text_or_none(slip["receipt_no"]),
+        confirmation_no=text_or_none(slip["confirmation_no"]),
+        company_code=text_or_none(slip["company_code"]),
+        barcode=text_or_none(slip["barcode"]),
+        voucher_url=text_or_none(slip["voucher_url"]),
     )
 
 
-def _found(answer: Any) -> Found:
-    found = _read(lambda: _payment(answer))
-    assert isinstance(found, Found)
-    return found
-
-
-def _payment(answer: _Answer) -> Found:
+def _payment(answer: Answer) -> Found:
     card = answer["card"]
     return Found(
-        ref=_text(answer["id"]),
+        ref=text(answer["id"]),
         order_id=UUID(answer["order_id"]),
         state=GatewayState(answer["state"]),
         received=tuple(
             Received(
-                id=_text(each["id"]),
-                amount_yen=_yen(each["amount_yen"]),
-                received_at=_instant(each["received_at"]),
+                id=text(each["id"]),
+                amount_yen=yen(each["amount_yen"]),
+                received_at=instant(each["received_at"]),
             )
             for each in answer["received"]
         ),
-        failure=_optional(answer["failure"]),
-        card=CardSeen(fingerprint=_text(card["fingerprint"]), brand=_text(card["brand"]), last4=_text(card["last4"]))
+        failure=text_or_none(answer["failure"]),
+        card=CardSeen(fingerprint=text(card["fingerprint"]), brand=text(card["brand"]), last4=text(card["last4"]))
         if card
         else None,
     )
 
 
-def _digits(text: str) -> int:
-    if not re.fullmatch("[0-9]{1,9}", text):
+def _digits(shown: str) -> int:
+    if not re.fullmatch("[0-9]{1,9}", shown):
         raise ValueError("not an amount in whole yen")
-    return int(text)
+    return int(shown)
 
 
 def _settled(number: int, row: list[str]) -> SettledLine:
@@ -262,8 +172,8 @@ def _settled(number: int, row: list[str]) -> SettledLine:
         settled_on, received_id, ref, order_id, _, amount_yen, fee_yen = row
         return SettledLine(
             number=number,
-            received_id=_text(received_id),
-            ref=_text(ref),
+            received_id=text(received_id),
+            ref=text(ref),
             order_id=UUID(order_id),
             amount_yen=_digits(amount_yen),
             fee_yen=_digits(fee_yen),

@@ -126,7 +126,7 @@ def _created(db: sqlite3.Connection) -> tuple[dict[str, Any], int]:
     try:
         payment, new = payments.create(db, asked)
     except payments.OrderConflict:
-        raise ApiError(409, "order_conflict", "this order has another payment", field="order_id") from None
+        raise ApiError(422, "order_conflict", "this order has another payment", field="order_id") from None
     return wire.dump_payment(db, payment, url=sandbox().settings.url), 201 if new else 200
 
 
@@ -199,7 +199,7 @@ def _once(work: Callable[[sqlite3.Connection], tuple[dict[str, Any], int]]) -> R
         kept = db.execute("SELECT * FROM answered WHERE key = ?", (key,)).fetchone()
         if kept is not None:
             if kept["asked"] != asked:
-                raise ApiError(409, "idempotency_key_reused", "this key came with another request")
+                raise ApiError(422, "idempotency_key_reused", "this key came with another request")
             return Response(kept["body"], kept["status"], mimetype="application/json")
         body, status = work(db)
         answer = answered(body, status)

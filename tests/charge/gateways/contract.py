@@ -12,6 +12,7 @@ from app.charge.ports import CardRequest, Chain, KonbiniRequest
 def card_request(**changes: Any) -> CardRequest:
     given: dict[str, Any] = {
         "order_id": uuid4(),
+        "pay_until": datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1),
         "amount_yen": 5_000,
         "description": "学食 チャージ",
         "return_url": "http://localhost:8001/charge/return",
@@ -24,6 +25,7 @@ def card_request(**changes: Any) -> CardRequest:
 def konbini_request(**changes: Any) -> KonbiniRequest:
     given: dict[str, Any] = {
         "order_id": uuid4(),
+        "ordered_at": datetime.now(UTC),
         "amount_yen": 3_000,
         "description": "教科書 チャージ",
         "chain": Chain.SEICOMART,

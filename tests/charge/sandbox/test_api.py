@@ -158,7 +158,7 @@ def test_an_order_is_repeatable_and_stands_for_one_payment(desk: Desk) -> None:
     assert again.get_json() == first.get_json()
     other = desk.api("POST", "/v1/payments", {**order, "amount_yen": 6_000})
     assert (other.status_code, other.get_json()["error"]) == (
-        409,
+        422,
         {"code": "order_conflict", "message": "this order has another payment", "field": "order_id"},
     )
 
@@ -170,7 +170,7 @@ def test_a_key_brings_the_first_answer_again(desk: Desk) -> None:
     again = desk.api("POST", "/v1/payments", order, headers=key)
     assert (again.status_code, again.data) == (201, first.data)
     other = desk.api("POST", "/v1/payments", card_order(), headers=key)
-    assert (other.status_code, other.get_json()["error"]["code"]) == (409, "idempotency_key_reused")
+    assert (other.status_code, other.get_json()["error"]["code"]) == (422, "idempotency_key_reused")
     bad = desk.api("POST", "/v1/payments", card_order(), headers={"Idempotency-Key": "x" * 256})
     assert (bad.status_code, bad.get_json()["error"]["field"]) == (400, "Idempotency-Key")
 
