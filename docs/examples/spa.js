@@ -5,11 +5,12 @@ const base64url = (bytes) => btoa(String.fromCharCode(...new Uint8Array(bytes)))
   .replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 const random = () => base64url(crypto.getRandomValues(new Uint8Array(32)));
 const say = (text) => { document.querySelector("#said").textContent = text; };
-const known = await (await fetch(`${kumiai}/.well-known/openid-configuration`)).json();
+const discovered = fetch(`${kumiai}/.well-known/openid-configuration`).then((answer) => answer.json());
 let token; // in memory only: what is in storage, any script of this origin can read
 
 document.querySelector("#connect").addEventListener("click", async () => {
   const [state, verifier] = [random(), random()];
+  const known = await discovered;
   sessionStorage.setItem("asked", JSON.stringify({ state, verifier })); // until the answer, in this tab
   const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(verifier));
   location.assign(`${known.authorization_endpoint}?${new URLSearchParams({
@@ -19,6 +20,7 @@ document.querySelector("#connect").addEventListener("click", async () => {
 });
 
 async function answered(back) {
+  const known = await discovered;
   const asked = JSON.parse(sessionStorage.getItem("asked") ?? "{}");
   sessionStorage.removeItem("asked"); // good for one answer
   history.replaceState(null, "", redirectUri); // the code does not stay in the address bar
