@@ -13,6 +13,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from app import db, landing, log, models, openapi, problem
 from app.charge import api as charge_api
 from app.charge import endpoints as charge_endpoints
+from app.charge import links_api
 from app.issuer import NoIssuer, current_issuer
 from app.member import pages as member_pages
 from app.messaging import dev_mailbox
@@ -86,6 +87,7 @@ def create_app(settings: Settings) -> Flask:
         bulk_api.blueprint,
         codes_api.blueprint,
         charge_api.blueprint,
+        links_api.blueprint,
         suspension_api.blueprint,
         reader_api.blueprint,
         till_codes_api.blueprint,

@@ -75,6 +75,7 @@ def order(headers: Mapping[str, Any], body: Mapping[str, Any]) -> Response:
         chain=body["chain"],
         contact=_contact(body),
         birthday_mmdd=body["birthday_mmdd"],
+        link_code=body["link"],
     )
     return _shown(orders.order(wanted), status=201)
 

@@ -111,7 +111,7 @@ def next_look(order: ChargeOrder) -> datetime | None:
 
 
 def tell(order: ChargeOrder) -> None:
-    """Have the webhooks of those who may know tell of the order's state."""
+    """Have the webhooks of whoever the payer let know tell of the order's state."""
     data = {
         "charge_id": str(order.id),
         "state": order.state,
@@ -119,7 +119,7 @@ def tell(order: ChargeOrder) -> None:
         "amount_yen": order.amount_yen,
         "money": {"code": directory.money_by_id(order.money_id).code},
     }
-    emit_event(CHARGE_OF_STATE[order.state], member_id=order.member_id, data=data)
+    emit_event(CHARGE_OF_STATE[order.state], member_id=order.payer_id, data=data)
 
 
 def _record(name: str, found: Found) -> tuple[bool, list[Key]]:

@@ -27,6 +27,24 @@ class ChargeUnknown(DomainError):
     code, status = "charge_unknown", 404
 
 
+class ChargeLinkUnknown(DomainError):
+    """It was never made, has been ended, or has run out."""
+
+    code, status = "charge_link_unknown", 404
+
+
+class ChargeLinksTooMany(DomainError):
+    """One of their links must end before another is made."""
+
+    code, status = "charge_links_too_many", 409
+
+
+class ReceiverNotChargeable(DomainError):
+    """The wallet of somebody else takes nothing now, or not so much. Which of these is theirs to know."""
+
+    code, status = "receiver_not_chargeable", 409
+
+
 class ChargeNotOpen(DomainError):
     """It is paid, or over."""
 

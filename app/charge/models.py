@@ -78,6 +78,7 @@ class ChargeOrder(Base):
         CheckConstraint(f"(state IN {OPEN}) = (ended_at IS NULL)", name="ended"),
         CheckConstraint("state = 'created' OR gateway_ref IS NOT NULL OR state IN ('failed', 'cancelled')", name="ref"),
         CheckConstraint("(method = 'konbini') = (chain IS NOT NULL)", name="chain"),
+        CheckConstraint("payer_id = member_id OR link_id IS NOT NULL", name="for_others_by_link"),
         CheckConstraint("method <> 'konbini' OR pay_until IS NOT NULL", name="konbini_ends"),
         Index(
             "uq_charge_order_gateway_ref",
@@ -124,6 +125,9 @@ class ChargeOrder(Base):
     card_hash: Mapped[bytes | None] = mapped_column(comment="keyed hash of the gateway's fingerprint")
     card_brand: Mapped[str | None]
     card_last4: Mapped[str | None]
+    link_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("charge_link.id"), comment="by which somebody other than the member ordered it"
+    )
     replaces: Mapped[UUID | None] = mapped_column(ForeignKey("charge_order.id"), comment="another chain was chosen")
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     ended_at: Mapped[datetime | None]
@@ -132,6 +136,26 @@ class ChargeOrder(Base):
     due_at: Mapped[datetime | None] = mapped_column(
         server_default=func.clock_timestamp(), comment="when the worker asks next; null: never again"
     )
+
+
+class ChargeLink(Base):
+    """What lets somebody else charge a member's wallet. Its code is kept only as a hash."""
+
+    __tablename__ = "charge_link"
+    __table_args__ = (
+        UniqueConstraint("code_hash"),
+        Index("ix_charge_link_live", "member_id", postgresql_where=text("ended_at IS NULL")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    issuer_id: Mapped[UUID] = mapped_column(ForeignKey("issuer.id"))
+    member_id: Mapped[UUID] = mapped_column(ForeignKey("member.id"), comment="whose wallet is charged")
+    money_id: Mapped[int] = mapped_column(ForeignKey("money.id"))
+    shown_as: Mapped[str] = mapped_column(comment="the name that whoever has the link sees; the member chose it")
+    code_hash: Mapped[bytes]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    valid_until: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
 
 
 class ChargeReceived(Base):

@@ -16,8 +16,8 @@ from flask import current_app
 from sqlalchemy import select
 
 from app import clock
-from app.charge import crediting, identity, notices, rules
-from app.charge.errors import ChargeNotOpen, ChargeUnknown, GatewayAway, MethodNotOffered
+from app.charge import crediting, identity, links, notices, rules
+from app.charge.errors import ChargeNotOpen, ChargeUnknown, GatewayAway, MethodNotOffered, ReceiverNotChargeable
 from app.charge.gateways.current import current_gateway
 from app.charge.models import OPEN, PAID, ChargeOrder
 from app.charge.ports import (
@@ -31,6 +31,7 @@ from app.charge.ports import (
     Slip,
 )
 from app.db import session, transaction
+from app.ids import secret_hash
 from app.issuer import current_issuer, mypage_url
 from app.member.models import Member
 from app.oauth.protector import Access
@@ -57,6 +58,8 @@ class Wanted:
     chain: str | None = None
     contact: Mapping[str, str] | None = None
     birthday_mmdd: str | None = None
+    link_code: str | None = None
+    """Of somebody else's wallet: the code of their link (links.py)."""
     replaces: UUID | None = None
 
     @property
@@ -73,6 +76,7 @@ class Wanted:
                 "return_url": self.return_url,
                 "chain": self.chain,
                 "contact": dict(self.contact) if self.contact else None,
+                "link": secret_hash(self.link_code).hex() if self.link_code else None,
             }
         )
 
@@ -171,7 +175,7 @@ def change_chain(order_id: UUID, *, access: Access, request_id: str, chain: str)
                 raise ChargeNotOpen(state=row.state)
             _check_offered(current_gateway(), wanted)
             row.reserved_yen, kept_yen = 0, row.reserved_yen
-            known = _store(current_gateway(), wanted, money_id=row.money_id, reserved_yen=kept_yen)
+            known = _store(current_gateway(), wanted, _Whose.of(row), reserved_yen=kept_yen)
     start(known)
     return known
 
@@ -224,24 +228,52 @@ def _new(gateway: Gateway, wanted: Wanted) -> UUID:
     session().execute(select(Member.id).where(Member.id == payer_id).with_for_update(key_share=True))
     if (known := _known(wanted)) is not None:
         return known
-    money = directory.money(wanted.money)
-    if money is None:
-        raise LedgerRefusal("money_not_accepted", money=wanted.money)
+    whose = _Whose.wanted(wanted)
     rule = rules.rules()
     rules.check_amount(rule, method=wanted.method, amount_yen=wanted.amount_yen)
     if wanted.method == "card":
         rules.check_card_sums(rule, payer_id=payer_id, amount_yen=wanted.amount_yen)
-    reservations.reserve(member_id=payer_id, money=wanted.money, amount_yen=wanted.amount_yen)
-    return _store(gateway, wanted, money_id=money.id, reserved_yen=wanted.amount_yen)
+    try:
+        reservations.reserve(member_id=whose.member_id, money=wanted.money, amount_yen=wanted.amount_yen)
+    except LedgerRefusal:
+        if whose.member_id == payer_id:
+            raise
+        raise ReceiverNotChargeable from None
+    return _store(gateway, wanted, whose, reserved_yen=wanted.amount_yen)
 
 
-def _store(gateway: Gateway, wanted: Wanted, *, money_id: int, reserved_yen: int) -> UUID:
-    rule, payer_id = rules.rules(), wanted.access.member
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Whose:
+    """The wallet that is charged, and the link where it is not the payer's own."""
+
+    member_id: UUID
+    money_id: int
+    link_id: UUID | None
+
+    @classmethod
+    def of(cls, row: ChargeOrder) -> _Whose:
+        return cls(member_id=row.member_id, money_id=row.money_id, link_id=row.link_id)
+
+    @classmethod
+    def wanted(cls, wanted: Wanted) -> _Whose:
+        """Raises ChargeLinkUnknown, LedgerRefusal."""
+        money = directory.money(wanted.money)
+        link = links.find(wanted.link_code) if wanted.link_code else None
+        if money is None or money.backing != "paid" or (link is not None and link.money_id != money.id):
+            raise LedgerRefusal("money_not_accepted", money=wanted.money)
+        if link is None:
+            return cls(member_id=wanted.access.member, money_id=money.id, link_id=None)
+        return cls(member_id=link.member_id, money_id=money.id, link_id=link.id)
+
+
+def _store(gateway: Gateway, wanted: Wanted, whose: _Whose, *, reserved_yen: int) -> UUID:
+    rule = rules.rules()
     row = ChargeOrder(
         issuer_id=current_issuer().id,
-        payer_id=payer_id,
-        member_id=payer_id,
-        money_id=money_id,
+        payer_id=wanted.access.member,
+        member_id=whose.member_id,
+        money_id=whose.money_id,
+        link_id=whose.link_id,
         amount_yen=wanted.amount_yen,
         fee_yen=rules.fee_yen(rule, wanted.method),
         reserved_yen=reserved_yen,

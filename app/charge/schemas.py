@@ -15,6 +15,8 @@ KANA = r"^[ァ-ヴー・　 ]+$(?!\n)"
 """Full-width katakana, as the chains print it."""
 
 _CHAINS = [chain.value for chain in Chain]
+LINK_CODE = "kcl_Vq3xP0b7Yl1sD9fK2mN4tR6wZ8cA5eG7hJ0uI3oL1pX"
+"""Of the examples."""
 _ID = "01936a7c-5b1e-7a10-8000-0000000000c1"
 
 
@@ -91,6 +93,12 @@ class ChargeBody(Schema):
         },
     )
 
+    link = fields.String(
+        load_default=None,
+        validate=validate.Regexp(r"^kcl_[A-Za-z0-9_-]{43}$(?!\n)", error="Must be the code of a charge link."),
+        metadata={"description": "Of somebody else's wallet: the code of the link that they gave to the member."},
+    )
+
     @validates_schema
     def fits_its_method(self, data: Mapping[str, Any], **_: Any) -> None:
         of_slip = ("chain", "name", "name_kana", "email", "phone")
@@ -144,6 +152,16 @@ class ChargeView(Schema):
     """An order to charge (チャージ)."""
 
     id = fields.String(required=True, metadata={"format": "uuid", "example": _ID})
+    role = fields.String(
+        required=True,
+        validate=validate.OneOf(["self", "payer", "receiver"]),
+        metadata={
+            "description": "`payer`: the member charges somebody else's wallet (`receiver` names them); `receiver`: "
+            "somebody else charges the member's.",
+            "example": "self",
+        },
+    )
+    receiver = _null("Whose wallet it is, as their link names them; null: not somebody else's.", None)
     state = fields.String(
         required=True,
         validate=validate.OneOf(STATES),
@@ -212,3 +230,58 @@ class OptionsView(Schema):
             "example": "birthday",
         },
     )
+
+
+class LinkBody(Schema):
+    """A link for one of the member's wallets."""
+
+    money = fields.String(
+        required=True,
+        validate=[validate.Length(1, 32), storable_text],
+        metadata={"description": "The code of the money that may be charged by it.", "example": "meal"},
+    )
+    shown_as = fields.String(
+        required=True,
+        validate=[validate.Length(1, 40), storable_text],
+        metadata={"description": "What whoever has the link is shown of the member.", "example": "花子"},
+    )
+    days = fields.Integer(
+        load_default=365,
+        validate=validate.Range(1, 366),
+        metadata={"description": "How long it works.", "example": 365},
+    )
+
+
+class LinkCodeBody(Schema):
+    code = fields.String(
+        required=True, validate=validate.Length(1, 60), metadata={"description": "A link's code.", "example": LINK_CODE}
+    )
+
+
+class LinkShownView(Schema):
+    """What whoever has a link may know."""
+
+    shown_as = fields.String(required=True, metadata={"description": "Whose wallet it is.", "example": "花子"})
+    money = fields.Nested(MoneyView, required=True)
+
+
+class LinkView(LinkShownView):
+    """One of the member's links (チャージ用リンク)."""
+
+    id = fields.String(required=True, metadata={"format": "uuid", "example": "01936a7c-5b1e-7a10-8000-0000000000c7"})
+    created_at = fields.String(required=True, metadata={"format": "date-time", "example": "2026-11-24T02:55:00+00:00"})
+    valid_until = fields.String(required=True, metadata={"format": "date-time", "example": "2027-11-24T02:55:00+00:00"})
+
+
+class NewLinkView(LinkView):
+    """With its code, which is shown this once."""
+
+    code = fields.String(required=True, metadata={"example": LINK_CODE})
+    url = fields.String(
+        required=True,
+        metadata={"description": "Give this away.", "example": f"https://my.coop.example/charge?for={LINK_CODE}"},
+    )
+
+
+class LinksView(Schema):
+    links = fields.List(fields.Nested(LinkView), required=True)

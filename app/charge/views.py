@@ -12,11 +12,10 @@ from sqlalchemy import or_, select
 
 from app.charge import rules
 from app.charge.errors import ChargeUnknown
-from app.charge.models import OPEN, ChargeOrder, ChargeReceived
+from app.charge.models import OPEN, ChargeLink, ChargeOrder, ChargeReceived
 from app.charge.ports import Gateway
 from app.db import session
 from app.wallet import directory, holdings
-from app.wallet.models import Money
 
 
 def one(order_id: UUID, *, member_id: UUID, locale: str) -> dict[str, Any]:
@@ -25,7 +24,7 @@ def one(order_id: UUID, *, member_id: UUID, locale: str) -> dict[str, Any]:
     row = session().scalar(query)
     if row is None:
         raise ChargeUnknown
-    return _view(row, _received([row.id])[row.id], locale)
+    return _view(row, _received([row.id])[row.id], member_id=member_id, locale=locale)
 
 
 def page(*, member_id: UUID, before: UUID | None, limit: int, locale: str) -> tuple[list[dict[str, Any]], UUID | None]:
@@ -36,7 +35,8 @@ def page(*, member_id: UUID, before: UUID | None, limit: int, locale: str) -> tu
     rows = session().scalars(query).all()
     shown, more = rows[:limit], len(rows) > limit
     received = _received(row.id for row in shown)
-    return [_view(row, received[row.id], locale) for row in shown], shown[-1].id if more else None
+    views = [_view(row, received[row.id], member_id=member_id, locale=locale) for row in shown]
+    return views, shown[-1].id if more else None
 
 
 def options(gateway: Gateway, *, member_id: UUID, locale: str) -> dict[str, Any]:
@@ -58,13 +58,14 @@ def options(gateway: Gateway, *, member_id: UUID, locale: str) -> dict[str, Any]
     monies = [
         {"money": wallet["money"], "balance_yen": wallet["balance_yen"], "room_yen": wallet["room_yen"]}
         for wallet in holdings.wallets(member_id=member_id, locale=locale)
-        if wallet["status"] == "active" and wallet["money"]["code"] in _paid_monies()
+        if wallet["status"] == "active" and _is_paid(wallet["money"]["code"])
     ]
     return {"methods": methods, "monies": monies, "identity": rule.identity}
 
 
-def _paid_monies() -> set[str]:
-    return set(session().scalars(select(Money.code).where(Money.backing == "paid")))
+def _is_paid(code: str) -> bool:
+    money = directory.money(code)
+    return money is not None and money.backing == "paid"
 
 
 def _of(member_id: UUID) -> Any:
@@ -80,10 +81,14 @@ def _received(orders: Iterable[UUID]) -> dict[UUID, list[ChargeReceived]]:
     return found
 
 
-def _view(row: ChargeOrder, received: Sequence[ChargeReceived], locale: str) -> dict[str, Any]:
-    to_be_paid = row.state in OPEN
+def _view(row: ChargeOrder, received: Sequence[ChargeReceived], *, member_id: UUID, locale: str) -> dict[str, Any]:
+    """Where payer and receiver are two, each sees their own side: how it is paid, or what entered the wallet."""
+    is_payer, is_receiver = row.payer_id == member_id, row.member_id == member_id
+    to_be_paid = row.state in OPEN and is_payer
     return {
         "id": str(row.id),
+        "role": "self" if is_payer and is_receiver else "payer" if is_payer else "receiver",
+        "receiver": session().get_one(ChargeLink, row.link_id).shown_as if row.link_id and not is_receiver else None,
         "state": row.state,
         "method": row.method,
         "money": directory.money_by_id(row.money_id).view(locale),
@@ -94,9 +99,9 @@ def _view(row: ChargeOrder, received: Sequence[ChargeReceived], locale: str) -> 
         "chain": row.chain,
         "slip": row.slip if to_be_paid else None,
         "pay_until": _instant(row.pay_until),
-        "failure": row.failure,
-        "card": {"brand": row.card_brand, "last4": row.card_last4} if row.card_hash else None,
-        "received": [_arrived(one) for one in received],
+        "failure": row.failure if is_payer else None,
+        "card": {"brand": row.card_brand, "last4": row.card_last4} if row.card_hash and is_payer else None,
+        "received": [_arrived(one, is_receiver=is_receiver) for one in received],
         "credited_yen": row.amount_yen * sum(one.state == "credited" for one in received),
         "replaces": str(row.replaces) if row.replaces else None,
         "created_at": _instant(row.created_at),
@@ -104,14 +109,14 @@ def _view(row: ChargeOrder, received: Sequence[ChargeReceived], locale: str) -> 
     }
 
 
-def _arrived(row: ChargeReceived) -> dict[str, Any]:
+def _arrived(row: ChargeReceived, *, is_receiver: bool) -> dict[str, Any]:
     return {
         "amount_yen": row.amount_yen,
         "received_at": _instant(row.received_at),
         "state": row.state,
         "reason": row.reason,
         "late": row.late,
-        "transaction_id": str(row.transaction_id) if row.transaction_id else None,
+        "transaction_id": str(row.transaction_id) if row.transaction_id and is_receiver else None,
     }
 
 

@@ -109,6 +109,22 @@ class MemberApi:
         """Another slip in the place of this one."""
         return self._move_value(f"/v1/charges/{charge_id}/chain", {"chain": chain}, key=key, scope="charge")
 
+    def charge_links(self) -> list[Answer]:
+        """The member's charge links that work."""
+        found = self._get("/v1/charge-links")
+        return found["links"] if found else []
+
+    def new_charge_link(self, *, money: str, shown_as: str) -> Answer:
+        """With its `url`, which is told this once."""
+        return self._ask("/v1/charge-links", {"money": money, "shown_as": shown_as}, scope="charge")
+
+    def end_charge_link(self, link_id: str) -> None:
+        _checked(self._send("DELETE", f"/v1/charge-links/{link_id}"))
+
+    def find_charge_link(self, code: str) -> Answer:
+        """Whose wallet it is for: `shown_as` and `money`."""
+        return self._ask("/v1/charge-links/find", {"code": code}, scope="charge")
+
     def code_status(self, code_id: str) -> Answer | None:
         return self._get(f"/v1/codes/{code_id}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -30,15 +30,24 @@ _CONTACT = ("name", "name_kana", "email", "phone", "chain")
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What the first page chose."""
+    """What the first page chose. `link`: the code by which somebody else's wallet is charged."""
 
     money: str
     amount: str
     method: str
+    link: str
 
     @classmethod
     def of(cls, fields: Any) -> Choice:
-        return cls(fields.get("money", ""), fields.get("amount", ""), fields.get("method", ""))
+        return cls(
+            fields.get("money", ""), fields.get("amount", ""), fields.get("method", ""), fields.get("for", "")[:60]
+        )
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """As they are sent on, from form to form."""
+        link = {"for": self.link} if self.link else {}
+        return {"money": self.money, "amount": self.amount, "method": self.method, **link}
 
     def wrong(self, options: dict[str, Any]) -> dict[str, str]:
         """What is to be put right, by field."""
@@ -66,9 +75,9 @@ class Choice:
 def charge() -> str | AnyResponse:
     """The form. Its buttons send it here again (`do`), until 確認 shows what is to be paid."""
     with member_api() as api:
-        options = _options(api)
         amount, was = forms.added_up(request.args, steps=STEPS_YEN)
-        choice = Choice(request.args.get("money", ""), amount, request.args.get("method", ""))
+        choice = replace(Choice.of(request.args), amount=amount)
+        options = charge_options(api, choice.link)
         wrong = choice.wrong(options) if request.args.get("do") == "confirm" else {}
         if request.args.get("do") == "confirm" and not wrong:
             if choice.method == "card":
@@ -88,14 +97,12 @@ def charge_by_card() -> str | AnyResponse | tuple[str, int]:
         try:
             ordered = _order(api, choice, key, **body)
         except SignInAgain as error:
-            onward = url_for(
-                "mypage.charge", money=choice.money, amount=choice.amount, method=choice.method, do="confirm"
-            )
+            onward = url_for("mypage.charge", **choice.fields, do="confirm")
             return to_sign_in(onward=onward, max_age=error.max_age_s)
         except Unsure:
-            return _unsure("mypage.charge_by_card", {**_again(choice), "key": key, "birthday": birthday})
+            return _unsure("mypage.charge_by_card", {**choice.fields, "key": key, "birthday": birthday})
         except Refused as error:
-            options = _options(api)
+            options = charge_options(api, choice.link)
             return _card_page(options, choice, problem=error.problem, wrong_birthday=error.code == "invalid_fields")
     return redirect(url_for("mypage.charged", charge_id=ordered["id"]), code=303)
 
@@ -108,7 +115,7 @@ def charge_at_store() -> str | AnyResponse | tuple[str, int]:
     typed = {name: request.form.get(name, "").strip() for name in _CONTACT}
     contact = {**typed, "name_kana": forms.kana(typed["name_kana"]), "phone": forms.phone(typed["phone"]) or ""}
     with member_api() as api:
-        options = _options(api)
+        options = charge_options(api, choice.link)
         wrong = _wrong_contact(contact, options)
         if wrong or request.form.get("do") != "order":
             shown = {**contact, "phone": contact["phone"] or typed["phone"]}
@@ -116,7 +123,7 @@ def charge_at_store() -> str | AnyResponse | tuple[str, int]:
         try:
             ordered = _order(api, choice, key, **contact)
         except Unsure:
-            return _unsure("mypage.charge_at_store", {**_again(choice), **contact, "key": key, "do": "order"})
+            return _unsure("mypage.charge_at_store", {**choice.fields, **contact, "key": key, "do": "order"})
         except Refused as error:
             return _slip_page(options, choice, contact, problem=error.problem)
     return redirect(url_for("mypage.charged", charge_id=ordered["id"]), code=303)
@@ -128,8 +135,8 @@ def charged(charge_id: UUID) -> AnyResponse:
     """What became of it. While it is open the `Refresh` header renews the page without any script."""
     with member_api() as api:
         found = _found(api, charge_id)
-        options = api.charge_options() if found["method"] == "konbini" and found["state"] == "pending" else None
-        balance = _balance(api, found) if found["credited_yen"] else None
+        options = api.charge_options() if found["slip"] else None
+        balance = _balance(api, found) if found["credited_yen"] and found["role"] != "payer" else None
     page = make_response(
         render_template(
             "mypage/charged.html", one=found, options=options, balance=balance, key=forms.new_key(), open=_OPEN
@@ -192,7 +199,8 @@ def charges() -> str:
     return render_template("mypage/charges.html", found=found)
 
 
-def _options(api: MemberApi) -> dict[str, Any]:
+def charge_options(api: MemberApi, link: str = "") -> dict[str, Any]:
+    """By a link: only its money, of which neither balance nor room is known, and `receiver`, whose it is."""
     if "charge" not in api.me()["scopes"]:
         raise NotAllowed("charge")
     try:
@@ -201,7 +209,15 @@ def _options(api: MemberApi) -> dict[str, Any]:
         if error.code != "charges_closed":
             raise
         found = None
-    return found or {"methods": [], "monies": [], "identity": "none"}
+    found = found or {"methods": [], "monies": [], "identity": "none"}
+    if not link:
+        return found
+    try:
+        given = api.find_charge_link(link)
+    except Refused as error:
+        return {**found, "monies": [], "problem": error.problem}
+    only = {"money": given["money"], "balance_yen": None, "room_yen": None}
+    return {**found, "monies": [only], "receiver": given["shown_as"]}
 
 
 def _way(options: dict[str, Any], method: str) -> dict[str, Any] | None:
@@ -216,11 +232,8 @@ def _order(api: MemberApi, choice: Choice, key: str, **body: Any) -> dict[str, A
     amount_yen = forms.yen(choice.amount)
     if not amount_yen:
         raise BadRequest
-    return api.order_charge(key=key, money=choice.money, amount_yen=amount_yen, method=choice.method, **body)
-
-
-def _again(choice: Choice) -> dict[str, str]:
-    return {"money": choice.money, "amount": choice.amount, "method": choice.method}
+    link = {"link": choice.link} if choice.link else {}
+    return api.order_charge(key=key, money=choice.money, amount_yen=amount_yen, method=choice.method, **link, **body)
 
 
 def _unsure(endpoint: str, fields: dict[str, str]) -> tuple[str, int]:

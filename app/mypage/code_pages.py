@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import segno
 from flask import Response, jsonify, make_response, redirect, render_template, url_for
-from markupsafe import Markup
 from werkzeug.wrappers import Response as AnyResponse
 
 from app.mypage import session
 from app.mypage.access import member_api, pages
 from app.mypage.api_client import MemberApi
+from app.mypage.drawing import qr
 from app.mypage.errors import NotAllowed, Refused
 from app.mypage.session import MypageSession
 from app.web.protection import protected_by
@@ -29,7 +28,7 @@ def code() -> Response | AnyResponse:
         new = api.new_code()
         last = _last_refusal(api)
     session.keep_shown_codes([new["id"], *session.shown_codes()])
-    page = make_response(render_template("mypage/code.html", new=new, qr=_qr(new["code"]), last_refusal=last))
+    page = make_response(render_template("mypage/code.html", new=new, qr=qr(new["code"]), last_refusal=last))
     page.headers["Refresh"] = str(new["rotate_after_s"])
     return page
 
@@ -79,9 +78,3 @@ def _statuses(api: MemberApi) -> list[dict[str, Any]]:
 def _transaction(api: MemberApi, transaction_id: str) -> dict[str, Any] | None:
     """None where the history was not allowed."""
     return api.transaction(transaction_id)
-
-
-def _qr(digits: str) -> Markup:
-    """Black on white, whatever the colours of the page: a reader needs the contrast and the white edge."""
-    drawn = segno.make(digits, error="m", micro=False)
-    return Markup(drawn.svg_inline(border=4, dark="#000", light="#fff", omitsize=True))  # noqa: S704  # digits only

@@ -124,6 +124,17 @@ def keep_shown_codes(ids: list[str]) -> None:
     session["codes"] = ids[:_CODES]
 
 
+def keep_new_link(url: str) -> None:
+    """Remember a charge link that was just made, for the page that shows it."""
+    session["new_link"] = url
+
+
+def take_new_link() -> str | None:
+    """That link, once: it is kept nowhere else."""
+    url: str | None = session.pop("new_link", None)
+    return url
+
+
 class MypageSession:
     """Only a signed-in visitor may call. Others are led to the first page, or (`come_back`) sign in and return."""
 

@@ -28,6 +28,7 @@ class MoneyEntry:
     name_ja: str
     name_en: str
     position: int
+    backing: str
 
     def view(self, locale: str) -> dict[str, str]:
         return {"code": self.code, "name": self.name_en if locale == "en" else self.name_ja}
@@ -103,7 +104,9 @@ def _current(*, fresh: bool = False) -> Directory:
 def _read() -> Directory:
     with autocommit().connect() as connection:
         monies = connection.execute(
-            select(Money.id, Money.code, Money.name_ja, Money.name_en, Money.position).order_by(Money.position)
+            select(Money.id, Money.code, Money.name_ja, Money.name_en, Money.position, Money.backing).order_by(
+                Money.position
+            )
         )
         shops = connection.execute(select(Shop.id, Shop.code, Shop.name_ja, Shop.name_en))
         return Directory([MoneyEntry(*row) for row in monies], [ShopEntry(*row) for row in shops])

@@ -78,6 +78,7 @@ def test_rooms_stay_small() -> None:
 
 EXAMPLES = {
     "charge_id": UUID(int=1),
+    "link_id": UUID(int=1),
     "client_id": "example_app",
     "code": "not_found",
     "code_id": UUID(int=1),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from app.charge.schemas import LINK_CODE
 from app.openapi_examples import IN_PATH
 from app.wallet.codes.schemas import MEMBERS_DIGITS, SHOPS_DIGITS
 from tests.contract.stage import Stage
@@ -95,6 +96,10 @@ OPERATIONS = (
     _get("/v1/charges/{charge_id}", "member", _charge),
     _post("/v1/charges/{charge_id}/cancel", "member", _charge),
     _post("/v1/charges/{charge_id}/chain", "member", _charge),
+    _post("/v1/charge-links"),
+    _get("/v1/charge-links"),
+    _post("/v1/charge-links/find", "member", lambda stage: {LINK_CODE: stage.charge_link()["code"]}),
+    _delete("/v1/charge-links/{link_id}", "member", _id("link_id", lambda stage: stage.charge_link()["id"])),
     _post("/v1/codes"),
     _get("/v1/codes/{code_id}", "member", _code),
     _delete("/v1/codes/{code_id}", "member", _code),

@@ -91,6 +91,14 @@ class Stage:
     def charge(self) -> str:
         return str(self.ask("member", "POST", "/v1/charges", json=self.example("/v1/charges"))["id"])
 
+    def charge_link(self) -> dict[str, str]:
+        """The newest; the others end, since a member may have no more than so many."""
+        path = "/v1/charge-links"
+        for known in self.ask("member", "GET", path)["links"]:
+            self.ask("member", "DELETE", f"{path}/{known['id']}")
+        made: dict[str, str] = self.ask("member", "POST", path, json=self.example(path))
+        return made
+
     def work(self) -> None:
         """What a worker does with files."""
         runner = BulkRunner(self.app, rest=0)
