@@ -241,5 +241,5 @@ def test_a_guardian_charges_for_a_student(charging: Charging, open_page: Open) -
     page.goto(f"{charging.live.mypage.url}/charge/links")
     page.get_by_role("button", name="停止").click()
     other.goto(address)
-    expect(other.get_by_text("このチャージ用リンクは使えません")).to_be_visible()
+    expect(other.get_by_text("このリンクは使えません")).to_be_visible()
     shot(other, "link-gone")
