@@ -15,6 +15,7 @@ import click
 import psycopg
 from flask import Flask
 
+from app.charge import purge as charge_purge
 from app.charge.poller import Charges
 from app.db import transaction
 from app.factory import create_app
@@ -59,15 +60,15 @@ def reset_codes(app: Flask) -> Deliver:
 def worker_for_clients(app: Flask, settings: Settings) -> Worker:
     """Tells clients of sign-outs, in the server's own application: it signs with the server's keys.
 
-    It also deletes old rows of the authorization server and of webhooks now and then, and posts settlements that a
-    process left undone: mail does not wait for that.
+    Now and then it also deletes old rows of the authorization server, webhooks and gateways, and posts settlements that
+    a process left undone: mail does not wait for that.
     """
 
     def deliver(message_id: UUID, said: dict[str, Any]) -> None:
         with app.app_context():
             backchannel.deliver(message_id, said, settings=settings)
 
-    tidy = (purge.tidy, webhooks_purge.tidy, finish_settlements(app))
+    tidy = (purge.tidy, webhooks_purge.tidy, charge_purge.tidy, finish_settlements(app))
     return Worker(settings, deliver={"logout": deliver}, tidy=tidy)
 
 

@@ -195,7 +195,10 @@ class ChargeEvent(Base):
     """A gateway's event that was verified: its payment is to be looked up. Kept so that none is lost or done twice."""
 
     __tablename__ = "charge_event"
-    __table_args__ = (Index("ix_charge_event_open", "received_at", postgresql_where=text("done_at IS NULL")),)
+    __table_args__ = (
+        Index("ix_charge_event_open", "received_at", postgresql_where=text("done_at IS NULL")),
+        Index("ix_charge_event_done", "done_at", postgresql_where=text("done_at IS NOT NULL")),
+    )
 
     gateway: Mapped[str] = mapped_column(primary_key=True)
     id: Mapped[str] = mapped_column(primary_key=True)

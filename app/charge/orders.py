@@ -99,10 +99,13 @@ def order(wanted: Wanted) -> UUID:
 
 
 def start(order_id: UUID) -> None:
-    """Have the gateway know an order that is only stored yet. Raises GatewayAway."""
+    """Have the gateway know an order that is only stored yet; past its time it has failed. Raises GatewayAway."""
     with transaction():
         row = session().get(ChargeOrder, order_id)
         if row is None or row.state != "created":
+            return
+        if row.pay_until is not None and clock.now() > row.pay_until:
+            crediting.end(_locked(order_id), "failed", failure="gateway_unavailable")
             return
         request, replaces = _request(row), row.replaces
     gateway = current_gateway()

@@ -7,7 +7,7 @@ run in one read-only snapshot, so they may run while payments are made.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import psycopg
@@ -185,6 +185,7 @@ _CHECKS = {
     ),
 }
 
+NOTHING: Mapping[str, str] = {}
 _COUNTS = "SELECT (SELECT count(*) FROM transaction), (SELECT count(*) FROM transfer), (SELECT count(*) FROM account)"
 
 
@@ -205,20 +206,22 @@ class Extent:
     accounts: int
 
 
-def verify(database_url: str, *, time_zone: str = Settings.time_zone) -> tuple[Extent, list[Difference]]:
+def verify(
+    database_url: str, *, time_zone: str = Settings.time_zone, further: Mapping[str, str] = NOTHING
+) -> tuple[Extent, list[Difference]]:
     """Check the whole ledger in one snapshot. Returns its extent and the first difference of each failed check.
 
-    Days and months begin in `time_zone`, the issuer's.
+    Days and months begin in `time_zone`, the issuer's. `further` are checks of those who build on the ledger.
     """
     with psycopg.connect(database_url) as connection:
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         counts = connection.execute(_COUNTS).fetchone()
         assert counts is not None
-        return Extent(*counts), list(_differences(connection, time_zone))
+        return Extent(*counts), list(_differences(connection, {**_CHECKS, **further}, time_zone))
 
 
-def _differences(connection: psycopg.Connection, time_zone: str) -> Iterator[Difference]:
-    for check, query in _CHECKS.items():
+def _differences(connection: psycopg.Connection, checks: Mapping[str, str], time_zone: str) -> Iterator[Difference]:
+    for check, query in checks.items():
         row = connection.execute(query, {"zone": time_zone}).fetchone()
         if row is not None:
             yield Difference(check=check, where=row[0])

@@ -1,4 +1,4 @@
-"""Charge links: whoever has one may charge the wallet of the member who made it."""
+"""Charge links: whoever has one may charge the wallet of the member who made it. Followed events are found by age."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -44,7 +44,12 @@ def upgrade() -> None:
         op.f("ck_charge_order_for_others_by_link"), "charge_order", "payer_id = member_id OR link_id IS NOT NULL"
     )
 
+    op.create_index(
+        "ix_charge_event_done", "charge_event", ["done_at"], postgresql_where=sa.text("done_at IS NOT NULL")
+    )
+
 
 def downgrade() -> None:
+    op.drop_index("ix_charge_event_done", table_name="charge_event")
     op.drop_column("charge_order", "link_id")
     op.drop_table("charge_link")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -11,8 +11,11 @@ from flask import Flask
 from app.db import dispose
 from app.factory import create_app
 from app.settings import Settings
+from app.wallet import ledger
+from tests import factories
 from tests.charge.scene import Scene
 from tests.charge.vendor import Vendor, vendor
+from tests.conftest import TestServer
 
 
 @pytest.fixture(scope="session")
@@ -32,12 +35,18 @@ def sandbox(sandbox_process: Vendor) -> Iterator[Vendor]:
 
 
 @pytest.fixture(scope="session")
-def charging_app(app: Flask, settings: Settings, sandbox_process: Vendor) -> Iterator[Flask]:
-    """The server with the sandbox as its gateway."""
-    made = create_app(replace(settings, **sandbox_process.settings))
-    yield made
-    with made.app_context():
-        dispose()
+def charging_app(
+    postgres: TestServer, template: str, make_settings: Callable[[str], Settings], sandbox_process: Vendor
+) -> Iterator[Flask]:
+    """The server with the sandbox as its gateway, over a database of its own: all of its books must agree."""
+    with postgres.database(template=template) as name:
+        made = create_app(replace(make_settings(postgres.url(name)), **sandbox_process.settings))
+        with made.app_context():
+            factories.issuer()
+        yield made
+        ledger.close()
+        with made.app_context():
+            dispose()
 
 
 @pytest.fixture

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from flask import Flask
 from werkzeug.test import TestResponse
 
+from app import clock
+from app.charge.checks import CHARGE_CHECKS
 from app.charge.gateways.current import current_gateway
 from app.charge.poller import Charges
 from app.db import database_url
@@ -41,13 +44,21 @@ class Scene:
             self.world = World(**self.money)
             client = factories.oauth_client(scopes=["balance", "history", "charge"])
             self.client_id = client.id
-            self.token = factories.access_token(
-                member_id=self.world.member_id, client_id=client.id, scopes=["balance", "history", "charge"]
-            )
+        self.sign_in()
 
     @property
     def member_id(self) -> UUID:
         return self.world.member_id
+
+    def sign_in(self, *, minutes_ago: float = 0) -> None:
+        """The app's access token, of a sign-in so long ago."""
+        with self.app.app_context():
+            self.token = factories.access_token(
+                member_id=self.world.member_id,
+                client_id=self.client_id,
+                scopes=["balance", "history", "charge"],
+                auth_time=clock.now() - timedelta(minutes=minutes_ago),
+            )
 
     # --- what the member's app asks ---
 
@@ -106,10 +117,6 @@ class Scene:
         return int(yen)
 
     def clean(self) -> None:
-        """The books agree with themselves, and what wallets keep room for with what orders wait."""
+        """The books agree with themselves and with what is known of charges."""
         with self.app.app_context():
-            assert verify(database_url())[1] == []
-            waiting = read(
-                "SELECT coalesce(sum(reserved_yen), 0)::bigint FROM charge_order WHERE member_id = :m", m=self.member_id
-            )
-        assert waiting == [(self.reserved_yen(),)]
+            assert verify(database_url(), further=CHARGE_CHECKS)[1] == []

@@ -318,6 +318,17 @@ class TestGatewayAway:
         assert only["state"] == "pending"
         assert only["slip"]["receipt_no"]
 
+    def test_past_its_time_nothing_is_started_and_its_room_is_free(self, scene: Scene, fault: str) -> None:
+        """However long the gateway was away: no slip of an order that has run out, and no room kept for ever."""
+        key = secrets.token_hex(8)
+        scene.vendor.fault(fault, operation="create", times=1)
+        scene.order(key=key)
+        scene.rows("UPDATE charge_order SET pay_until = now() WHERE payer_id = :m RETURNING 1", m=scene.member_id)
+        scene.poll()
+        over = taken(scene.order(key=key))
+        assert (over["state"], over["failure"], over["slip"]) == ("failed", "gateway_unavailable", None)
+        assert scene.reserved_yen() == 0
+
     def test_what_an_event_could_not_look_up_the_worker_does(self, scene: Scene, fault: str) -> None:
         ordered = scene.ordered()
         ref = scene.ref(ordered["id"])

@@ -11,7 +11,7 @@ import pytest
 
 from tests.charge.scene import Scene
 from tests.oauth.office import Kumiai, kumiai_for
-from tests.wallet.api.caller import refusal
+from tests.wallet.api.caller import refusal, taken
 
 pytestmark = pytest.mark.ledger
 
@@ -52,6 +52,21 @@ def test_the_right_birthday_opens_the_door_and_the_fee_is_paid_on_top(scene: Sce
     scene.vendor.card(ref, "visa")
     scene.deliver(ref)
     assert scene.balance_yen() == 1_000
+
+
+def test_asked_for_a_code_a_card_needs_a_new_sign_in_and_a_store_does_not(scene: Scene, kumiai: Kumiai) -> None:
+    """RFC 9470: the answer says how old a sign-in may be."""
+    kumiai("charge", "rules", "--identity", "code")
+    assert taken(scene.ask("GET", "/v1/charges/options"), 200)["identity"] == "code"
+    scene.ordered(1_000, method="card")
+    scene.sign_in(minutes_ago=6)
+    asked = scene.order(1_000, method="card")
+    assert refusal(asked) == (401, "insufficient_user_authentication")
+    assert 'max_age="300"' in asked.headers["WWW-Authenticate"]
+    assert scene.reserved_yen() == 1_000
+    scene.ordered(1_000)
+    scene.sign_in(minutes_ago=4)
+    scene.ordered(1_000, method="card")
 
 
 def test_what_waits_for_the_office_is_credited_once(scene: Scene, kumiai: Kumiai) -> None:
