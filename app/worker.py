@@ -24,6 +24,7 @@ from app.messaging.worker import Deliver, Tidy, Worker, mail_and_sms
 from app.oauth import backchannel, purge
 from app.settings import Settings
 from app.wallet import ledger
+from app.wallet.bulk import purge as bulk_purge
 from app.wallet.bulk.runner import BulkRunner
 from app.wallet.housekeeping.sweeper import Sweeper
 from app.wallet.proof.sealer import Sealer
@@ -60,15 +61,15 @@ def reset_codes(app: Flask) -> Deliver:
 def worker_for_clients(app: Flask, settings: Settings) -> Worker:
     """Tells clients of sign-outs, in the server's own application: it signs with the server's keys.
 
-    Now and then it also deletes old rows of the authorization server, webhooks and gateways, and posts settlements that
-    a process left undone: mail does not wait for that.
+    Now and then it also deletes old rows of the authorization server, webhooks, gateways and files, and posts
+    settlements that a process left undone: mail does not wait for that.
     """
 
     def deliver(message_id: UUID, said: dict[str, Any]) -> None:
         with app.app_context():
             backchannel.deliver(message_id, said, settings=settings)
 
-    tidy = (purge.tidy, webhooks_purge.tidy, charge_purge.tidy, finish_settlements(app))
+    tidy = (purge.tidy, webhooks_purge.tidy, charge_purge.tidy, bulk_purge.tidy, finish_settlements(app))
     return Worker(settings, deliver={"logout": deliver}, tidy=tidy)
 
 

@@ -67,6 +67,7 @@ _CLASSES: dict[str, tuple[type[DomainError], ...]] = {
         bulk.BulkSumDiffers,
         bulk.BulkSameFile,
         bulk.BulkTooManyJobs,
+        bulk.BulkResultsGone,
         webhooks.TooManyEndpoints,
         webhooks.UrlRefused,
         webhooks.EndpointDisabled,

@@ -115,12 +115,22 @@ def stop(job: UUID) -> None:
 
 @bulk.command()
 @click.argument("job", type=click.UUID)
+def discard(job: UUID) -> None:
+    """Be rid of a job that was never started."""
+    with _office(), transaction():
+        service.discard(job, client_id=service.OFFICE)
+    click.echo(say("bulk.discarded"))
+
+
+@bulk.command()
+@click.argument("job", type=click.UUID)
 @click.option("--out", type=_NEW_FILE, required=True, help="A .csv or .jsonl file to write.")
 def results(job: UUID, out: Path) -> None:
     """Write what became of each line into a file."""
     write = result_files.as_json_lines if out.suffix in (".jsonl", ".ndjson") else result_files.as_csv
     with _office():
-        _view(job)
+        with transaction():
+            service.check_results(service.job_of(job, client_id=service.OFFICE))
         with out.open("w", encoding="utf-8", newline="") as file:
             file.writelines(write(job, say=partial(reason, say=say)))
 

@@ -128,6 +128,7 @@ def _view(row: Row[Any], *, locale: str, may_see_balance: bool) -> dict[str, Any
         may_see_balance=may_see_balance,
         parts=row.answer.get("parts"),
         points_yen=row.answer.get("points_yen", 0),
+        points_missing_yen=row.answer.get("points_missing_yen", 0),
         description=row.description,
         metadata=row.extra,
         reverses=row.reverses,

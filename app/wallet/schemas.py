@@ -106,6 +106,10 @@ class TransactionView(Schema):
         required=True,
         metadata={"description": "Points it earned; of a refund, negative: those taken back.", "example": 4},
     )
+    points_missing_yen = fields.Integer(
+        required=True,
+        metadata={"description": "Of a refund: points to be taken back that were spent already.", "example": 0},
+    )
     shop = fields.Nested(ShopView, required=True, allow_none=True)
     description = fields.String(required=True, metadata={"example": "昼食 A定食"})
     metadata = fields.Dict(

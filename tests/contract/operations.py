@@ -124,6 +124,7 @@ OPERATIONS = (
     _post("/v1/bulk/{job_id}/start", "bulk", _job),
     _post("/v1/bulk/{job_id}/stop", "bulk", _running),
     _get("/v1/bulk/{job_id}/results", "bulk", _running),
+    _delete("/v1/bulk/{job_id}", "bulk", _job),
     _post(_HOOKS, "service"),
     _get(_HOOKS, "service"),
     _get(f"{_HOOKS}/{{endpoint_id}}", "service", _endpoint),

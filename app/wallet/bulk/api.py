@@ -136,6 +136,19 @@ def stop(job_id: UUID) -> Response:
     return json_response(shown, status=200)
 
 
+@blueprint.delete("/<uuid:job_id>")
+@blueprint.response(204)
+@protected_by(Bearer("bulk"))
+def discard(job_id: UUID) -> Response:
+    """Discard a job that never started
+
+    It is gone with its lines, and its Idempotency-Key is free again.
+    """
+    with transaction():
+        service.discard(job_id, client_id=current_access().client_id)
+    return Response(status=204)
+
+
 @blueprint.get("/<uuid:job_id>/results")
 @blueprint.arguments(ResultsQuery(), location="query")
 @blueprint.response(200, content_type="text/csv")
@@ -147,7 +160,7 @@ def result_file(query: Mapping[str, Any], job_id: UUID) -> Response:
     `state` is waiting, bad, accepted or refused; the last two are final.
     """
     with transaction():
-        _own(job_id)
+        service.check_results(_own(job_id))
     say = partial(translate, locale=current_locale())  # the stream outlives this function
     is_csv = query["format"] == "csv"
     lines = (results.as_csv if is_csv else results.as_json_lines)(job_id, say=lambda found: reason(found, say))

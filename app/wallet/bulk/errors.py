@@ -11,6 +11,12 @@ class BulkStateWrong(DomainError):
     code, status = "bulk_state_wrong", 409
 
 
+class BulkResultsGone(DomainError):
+    """The lines of a job that was over long ago are not kept. What moved is in the ledger."""
+
+    code, status = "bulk_results_gone", 410
+
+
 class BulkHasBadLines(DomainError):
     """Some lines cannot be run, and nobody said that they may be skipped."""
 

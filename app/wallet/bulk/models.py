@@ -6,7 +6,7 @@ ledger's answer, so that it can be read out as a file.
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +20,8 @@ from app.ids import new_id
 STATES = ("examining", "examined", "rejected", "running", "stopped", "done")
 ROW_STATES = ("waiting", "bad", "accepted", "refused")
 KINDS = ("grant", "correction", "take_back")
+KEPT = timedelta(days=90)
+"""How long the lines of a job are kept once it is over, and a job that nobody starts."""
 
 
 class BulkJob(Base):

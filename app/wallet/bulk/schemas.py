@@ -92,6 +92,7 @@ class JobView(Schema):
     examined_at = _instant("2026-11-23T03:34:57.234567+00:00")
     started_at = _instant()
     finished_at = _instant()
+    results_until = _instant()
 
 
 class StartBody(Schema):

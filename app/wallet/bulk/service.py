@@ -1,4 +1,4 @@
-"""Bulk jobs as their clients see and steer them: show, start, stop. The work itself is in runner.py."""
+"""Bulk jobs as their clients see and steer them: show, start, stop, discard. The work itself is in runner.py."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import delete, func, select, text, update
 
 from app import clock
 from app.db import session
 from app.errors import NotFound
 from app.wallet.bulk import statements as sql
-from app.wallet.bulk.errors import BulkHasBadLines, BulkSameFile, BulkStateWrong, BulkSumDiffers
-from app.wallet.bulk.models import BulkJob, BulkRow
+from app.wallet.bulk.errors import BulkHasBadLines, BulkResultsGone, BulkSameFile, BulkStateWrong, BulkSumDiffers
+from app.wallet.bulk.models import KEPT, BulkJob, BulkRow
 
 OFFICE = None
 """Whose jobs those are that the office uploads itself. It sees every client's as well."""
@@ -61,7 +61,14 @@ def view(job: BulkJob) -> dict[str, Any]:
         "examined_at": _iso(job.examined_at),
         "started_at": _iso(job.started_at),
         "finished_at": _iso(job.finished_at),
+        "results_until": _iso(job.finished_at + KEPT) if job.finished_at else None,
     }
+
+
+def check_results(job: BulkJob) -> None:
+    """Raises BulkResultsGone where the lines are not kept any more."""
+    if job.finished_at is not None and clock.now() > job.finished_at + KEPT:
+        raise BulkResultsGone
 
 
 def start(
@@ -108,6 +115,17 @@ def stop(job_id: UUID, *, client_id: str | None) -> BulkJob:
     job.state = "stopped"
     session().flush()
     return job
+
+
+def discard(job_id: UUID, *, client_id: str | None) -> None:
+    """Be rid of a job that never started, and of its lines. Raises BulkStateWrong of one that did: it may have moved
+    lines that it does not know of yet.
+    """
+    job = _locked(job_id, client_id=client_id)
+    if job.started_at is not None:
+        raise BulkStateWrong(state=job.state)
+    session().execute(delete(BulkRow).where(BulkRow.job_id == job_id))
+    session().execute(delete(BulkJob).where(BulkJob.id == job_id))
 
 
 def bad_rows(job_id: UUID, *, after: int, limit: int) -> tuple[list[tuple[int, dict[str, Any]]], int | None]:

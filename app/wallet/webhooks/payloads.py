@@ -49,6 +49,7 @@ def of_transaction(row: Any, *, tell_member: bool, tell_balance: bool) -> dict[s
         may_see_balance=tell_balance,
         parts=row.answer.get("parts"),
         points_yen=row.answer.get("points_yen", 0),
+        points_missing_yen=row.answer.get("points_missing_yen", 0),
         description=row.description,
         metadata=row.extra,
         reverses=row.reverses,

@@ -185,4 +185,6 @@ def test_points_that_were_spent_are_missing(client: FlaskClient, world: World) -
     caller = app_of(client, world)
     paid = caller.paid(300, strategy="money_only")
     world.accepted(Adjustment, money=world.points, amount_yen=3, book="granted", takes_back=True)
-    assert taken(_back(caller, paid))["points_granted_yen"] == 0
+    refund = taken(_back(caller, paid))
+    assert (refund["points_granted_yen"], refund["points_missing_yen"]) == (0, 3)
+    assert taken(caller.get(f"/v1/transactions/{refund['id']}"), 200)["points_missing_yen"] == 3
