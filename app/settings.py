@@ -67,6 +67,9 @@ class Settings:
     stripe_key: str = field(default="", repr=False)
     stripe_webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
     """The second of two while a secret is turned over."""
+    komoju_url: str = "https://komoju.com/api/v1"
+    stripe_url: str = "https://api.stripe.com"
+    """Not from the environment: a key goes to its vendor and to nobody else."""
 
     @property
     def production(self) -> bool:

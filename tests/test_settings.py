@@ -88,6 +88,12 @@ def test_an_https_address_brings_secure_cookies_and_strict_transport_security(
 
 
 SANDBOX = {"KUMIAI_SANDBOX_KEY": "sk_sandbox_1", "KUMIAI_SANDBOX_WEBHOOK_SECRET": "whsec_c2VjcmV0"}
+VENDORS = {
+    "KUMIAI_KOMOJU_SECRET_KEY": "sk_live_1",
+    "KUMIAI_KOMOJU_WEBHOOK_SECRET": "one",
+    "KUMIAI_STRIPE_SECRET_KEY": "sk_live_2",
+    "KUMIAI_STRIPE_WEBHOOK_SECRET": "whsec_1,whsec_2",
+}
 
 
 def test_in_development_the_sandbox_is_charged_at_where_it_has_its_key() -> None:
@@ -97,7 +103,8 @@ def test_in_development_the_sandbox_is_charged_at_where_it_has_its_key() -> None
     assert "sk_sandbox_1" not in repr(settings)
     assert "whsec_" not in repr(settings)
     assert Settings.from_env(development).charge_gateway == ""
-    assert Settings.from_env({**development, **SANDBOX, "KUMIAI_CHARGE_GATEWAY": "stripe"}).charge_gateway == "stripe"
+    other = {**VENDORS, "KUMIAI_CHARGE_GATEWAY": "stripe"}
+    assert Settings.from_env({**development, **SANDBOX, **other}).charge_gateway == "stripe"
 
 
 @pytest.mark.parametrize("missing", SANDBOX)
@@ -116,3 +123,15 @@ def test_production_does_not_take_play_money() -> None:
 def test_a_gateway_that_there_is_not() -> None:
     with pytest.raises(SettingsError, match="komoju or stripe"):
         Settings.from_env({**GIVEN, "KUMIAI_CHARGE_GATEWAY": "paypal"})
+
+
+@pytest.mark.parametrize("missing", VENDORS)
+def test_a_vendor_needs_its_key_and_its_webhook_secret(missing: str) -> None:
+    name = "komoju" if "KOMOJU" in missing else "stripe"
+    given = {**GIVEN, **VENDORS, "KUMIAI_CHARGE_GATEWAY": name}
+    settings = Settings.from_env(given)
+    assert settings.charge_gateway == name
+    assert settings.stripe_webhook_secrets == ("whsec_1", "whsec_2")
+    assert not any(secret in repr(settings) for secret in ("sk_live", "whsec_"))
+    with pytest.raises(SettingsError, match=f"KUMIAI_{name.upper()}_SECRET_KEY"):
+        Settings.from_env({**given, missing: ""})

@@ -123,8 +123,12 @@ def tell(order: ChargeOrder) -> None:
 
 
 def _record(name: str, found: Found) -> tuple[bool, list[Key]]:
-    """Write down what arrived, and what became of an order without money. Returns what waits to be credited."""
+    """Write down what arrived, and what became of an order without money. Returns whether it is one of ours, and what
+    waits to be credited. What names no order of ours belongs to somebody else at the same account.
+    """
     order = _order_of(name, found)
+    if order is None and found.order_id is None:
+        return False, []
     if order is not None:
         order.looked_at = clock.now()
         if found.card is not None and order.card_hash is None:

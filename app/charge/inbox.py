@@ -34,8 +34,10 @@ def take(name: str, *, headers: Mapping[str, str], body: bytes) -> None:
         event = gateway.parse_event(headers, body)
     except EventRefused:
         raise EventNotAccepted from None
+    if event.ref is None:
+        return
     with transaction():
-        is_open = _keep(gateway, event)
+        is_open = _keep(gateway, event, event.ref)
     if is_open:
         follow(gateway, event_id=event.id, ref=event.ref)
 
@@ -53,14 +55,14 @@ def follow(gateway: Gateway, *, event_id: str, ref: str) -> bool:
     return True
 
 
-def _keep(gateway: Gateway, event: Event) -> bool:
+def _keep(gateway: Gateway, event: Event, ref: str) -> bool:
     """Returns whether it is still to be followed."""
     values = {
         "gateway": gateway.name,
         "id": event.id[:200],
         "issuer_id": current_issuer().id,
         "kind": event.kind[:100],
-        "ref": event.ref[:200],
+        "ref": ref[:200],
     }
     session().execute(insert(ChargeEvent).values(values).on_conflict_do_nothing())
     this = (ChargeEvent.gateway == gateway.name, ChargeEvent.id == values["id"], ChargeEvent.done_at.is_(None))

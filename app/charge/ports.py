@@ -140,11 +140,14 @@ class Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something happened to a payment: look it up. `id` is the same however often it is sent."""
+    """Something happened to a payment: look it up. `id` is the same however often it is sent.
+
+    `ref` is None where it is about something else: a test of the address, say.
+    """
 
     id: str
     kind: str
-    ref: str
+    ref: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,10 +184,6 @@ class Gateway(Protocol):
         ...
 
     def lookup(self, ref: str) -> Found: ...
-
-    def find(self, order_id: UUID) -> Found | None:
-        """The payment of an order whose `start_…` was never answered, or None where the gateway never heard of it."""
-        ...
 
     def parse_event(self, headers: Mapping[str, str], body: bytes) -> Event:
         """Read what was posted to our address. Raises EventRefused."""

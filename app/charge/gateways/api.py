@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import quote
+from uuid import UUID
 
 import requests
 from requests.auth import HTTPBasicAuth
@@ -102,6 +103,14 @@ def instant(value: Any) -> datetime:
     if given.tzinfo is None:
         raise ValueError("an instant without offset")
     return given
+
+
+def order_id(value: Any) -> UUID | None:
+    """Our number of an order; None where it is none of ours: the account may take payments for others too."""
+    try:
+        return UUID(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
 
 
 def segment(name: str) -> str:

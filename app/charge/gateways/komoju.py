@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from app.charge.gateways.api import Answer, Api, instant, read, segment, text, text_or_none, yen
+from app.charge.gateways.api import Answer, Api, instant, order_id, read, segment, text, text_or_none, yen
 from app.charge.ports import (
     CardPage,
     CardRequest,
@@ -31,7 +31,6 @@ from app.charge.ports import (
 )
 from app.settings import Settings
 
-URL = "https://komoju.com/api/v1"
 PAGE_LASTS_S = 3_600
 MAX_EVENT_BYTES = 64 * 1024
 _TOKYO = ZoneInfo("Asia/Tokyo")
@@ -70,7 +69,7 @@ class KomojuGateway:
     chains = tuple(STORES)
     has_cards = True
 
-    def __init__(self, *, key: str, webhook_secrets: tuple[str, ...], url: str = URL, **options: Any) -> None:
+    def __init__(self, *, key: str, url: str, webhook_secrets: tuple[str, ...], **options: Any) -> None:
         self._api = Api(url=url, key=key, **options)
         self._secrets = webhook_secrets
 
@@ -86,7 +85,6 @@ class KomojuGateway:
             "expires_in_seconds": PAGE_LASTS_S,
             "line_items": [{"description": request.description, "amount": request.amount_yen, "quantity": 1}],
             "payment_data": {"external_order_num": str(request.order_id), "capture": "auto"},
-            "metadata": {"order_id": str(request.order_id)},
             **({"email": request.email} if request.email else {}),
         }
         answer = self._api.post("/sessions", headers=_once(request.order_id), json=body)
@@ -102,7 +100,6 @@ class KomojuGateway:
             "external_order_num": str(request.order_id),
             "description": request.description,
             "locale": request.locale,
-            "metadata": {"order_id": str(request.order_id)},
             "payment_details": {
                 "type": "konbini",
                 "store": STORES[request.chain],
@@ -131,12 +128,6 @@ class KomojuGateway:
         payment = self._api.get(f"/payments/{segment(name)}")
         return read(lambda: _of_payment(ref, payment))
 
-    def find(self, order_id: UUID) -> Found | None:
-        """By our order number. A page on which nobody has paid yet cannot be found so; it runs out by itself."""
-        listed = self._api.get("/payments", external_order_num=str(order_id), per_page=10)
-        found = read(lambda: [_of_payment(_ref(payment), payment) for payment in listed["data"]])
-        return next((one for one in found if one.state is GatewayState.PAID), found[0] if found else None)
-
     def parse_event(self, headers: Mapping[str, str], body: bytes) -> Event:
         """X-Komoju-Signature: HMAC-SHA256 of the body, in hexadecimal. Raises EventRefused.
 
@@ -151,7 +142,9 @@ class KomojuGateway:
             raise EventRefused("not signed by KOMOJU")
         try:
             said = json.loads(body)
-            return Event(id=text(said["id"]), kind=text(said["type"]), ref=_ref(said["data"]))
+            kind = text(said["type"])
+            ref = _ref(said["data"]) if kind.startswith("payment.") else None
+            return Event(id=text(said["id"]), kind=kind, ref=ref)
         except (KeyError, TypeError, ValueError) as error:
             raise EventRefused(type(error).__name__) from None
 
@@ -161,7 +154,9 @@ class KomojuGateway:
 
 
 def from_settings(settings: Settings) -> KomojuGateway:
-    return KomojuGateway(key=settings.komoju_key, webhook_secrets=settings.komoju_webhook_secrets)
+    return KomojuGateway(
+        key=settings.komoju_key, url=settings.komoju_url, webhook_secrets=settings.komoju_webhook_secrets
+    )
 
 
 def _once(order_id: UUID) -> dict[str, str]:
@@ -194,20 +189,21 @@ def _slip(payment: Answer) -> Slip:
 
 
 def _of_session(ref: str, session: Answer) -> Found:
-    payment = session.get("payment")
-    if isinstance(payment, dict):
-        return _of_payment(ref, payment)
-    order_id = (session.get("metadata") or {}).get("order_id")
-    return Found(ref=ref, order_id=UUID(order_id) if order_id else None, state=_SESSION_STATES[session["status"]])
+    """What its page has come to. An attempt that failed may be followed by another while the page is open."""
+    tried = session.get("payment")
+    payment = _of_payment(ref, tried) if isinstance(tried, dict) else None
+    state = _SESSION_STATES[session["status"]]
+    if payment is not None and (payment.state is GatewayState.PAID or session["status"] == "completed"):
+        return payment
+    return Found(ref=ref, order_id=payment.order_id if payment else None, state=state)
 
 
 def _of_payment(ref: str, payment: Answer) -> Found:
     state = _STATES[payment["status"]]
-    order_num = text_or_none(payment.get("external_order_num"))
     details = payment.get("payment_details") or {}
     return Found(
         ref=ref,
-        order_id=UUID(order_num) if order_num else None,
+        order_id=order_id(payment.get("external_order_num")),
         state=state,
         received=(_received(payment),) if state is GatewayState.PAID else (),
         failure="payment_failed" if state is GatewayState.FAILED else None,
@@ -221,8 +217,10 @@ def _received(payment: Answer) -> Received:
     return Received(id=text(payment["id"]), amount_yen=yen(paid), received_at=instant(payment["captured_at"]))
 
 
-def _card(details: Answer) -> CardSeen:
-    brand, last4 = text(details["brand"]), text(details["last_four_digits"])
+def _card(details: Answer) -> CardSeen | None:
+    brand, last4 = details.get("brand"), details.get("last_four_digits")
+    if not (isinstance(brand, str) and isinstance(last4, str)):
+        return None  # money that arrived does not wait for what its card looks like
     return CardSeen(
         fingerprint=f"{brand}:{last4}:{details.get('month')}/{details.get('year')}", brand=brand, last4=last4
     )

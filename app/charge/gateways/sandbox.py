@@ -85,10 +85,6 @@ class SandboxGateway:
         answer = self._api.get(f"/v1/payments/{segment(ref)}")
         return read(lambda: _payment(answer))
 
-    def find(self, order_id: UUID) -> Found | None:
-        answer = self._api.get("/v1/payments", order_id=str(order_id))
-        return read(lambda: _payment(answer["payments"][0]) if answer["payments"] else None)
-
     def parse_event(self, headers: Mapping[str, str], body: bytes) -> Event:
         """Check the signature (Standard Webhooks) and read it. Raises EventRefused."""
         if len(body) > MAX_EVENT_BYTES:

@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
-from app.charge.gateways.api import Answer, Api, read, segment, text, text_or_none, yen
+from app.charge.gateways.api import Answer, Api, order_id, read, segment, text, text_or_none, yen
 from app.charge.ports import (
     CardPage,
     CardRequest,
@@ -35,7 +35,6 @@ from app.charge.ports import (
 )
 from app.settings import Settings
 
-URL = "https://api.stripe.com"
 VERSION = "2025-03-31.basil"
 """Stripe-Version: how objects look, whatever the account's own version is."""
 
@@ -60,14 +59,14 @@ class StripeGateway:
     chains = tuple(STORES)
     has_cards = True
 
-    def __init__(self, *, key: str, webhook_secrets: tuple[str, ...], url: str = URL, **options: Any) -> None:
+    def __init__(self, *, key: str, url: str, webhook_secrets: tuple[str, ...], **options: Any) -> None:
         self._api = Api(url=url, key=key, **options)
         self._secrets = webhook_secrets
 
     def start_card(self, request: CardRequest) -> CardPage:
         """A Checkout Session. Repeatable for 24 hours (Idempotency-Key). 3-D Secure is asked for wherever the card has
         it (`request_three_d_secure: any`)."""
-        order_id = str(request.order_id)
+        ours = str(request.order_id)
         form = {
             "mode": "payment",
             "payment_method_types[0]": "card",
@@ -76,9 +75,9 @@ class StripeGateway:
             "line_items[0][price_data][currency]": "jpy",
             "line_items[0][price_data][unit_amount]": str(request.amount_yen),
             "line_items[0][price_data][product_data][name]": request.description,
-            "client_reference_id": order_id,
-            "metadata[order_id]": order_id,
-            "payment_intent_data[metadata][order_id]": order_id,
+            "client_reference_id": ours,
+            "metadata[order_id]": ours,
+            "payment_intent_data[metadata][order_id]": ours,
             "success_url": request.return_url,
             "cancel_url": request.return_url,
             "expires_at": str(int(request.pay_until.timestamp())),
@@ -90,7 +89,7 @@ class StripeGateway:
 
     def start_konbini(self, request: KonbiniRequest) -> Slip:
         """A PaymentIntent, confirmed at once. Repeatable for 24 hours. The phone number is the confirmation number."""
-        order_id = str(request.order_id)
+        ours = str(request.order_id)
         form = {
             "amount": str(request.amount_yen),
             "currency": "jpy",
@@ -102,7 +101,7 @@ class StripeGateway:
             "payment_method_data[billing_details][email]": request.email,
             "payment_method_options[konbini][confirmation_number]": request.phone,
             "payment_method_options[konbini][expires_at]": str(int(request.pay_until.timestamp())),
-            "metadata[order_id]": order_id,
+            "metadata[order_id]": ours,
         }
         answer = self._api.post("/v1/payment_intents", headers=_once(request.order_id), form=form)
         return read(lambda: _slip(answer, request.chain))
@@ -123,13 +122,6 @@ class StripeGateway:
             return read(lambda: _of_session(session))
         intent = self._api.get(f"/v1/payment_intents/{segment(ref)}", **{"expand[]": "latest_charge"})
         return read(lambda: _of_intent(ref, intent))
-
-    def find(self, order_id: UUID) -> Found | None:
-        """By its metadata. Stripe's search may lag by a minute."""
-        query = f"metadata['order_id']:'{order_id}'"
-        listed = self._api.get("/v1/payment_intents/search", query=query, **{"expand[]": "data.latest_charge"})
-        intents = read(lambda: list(listed["data"]))
-        return read(lambda: _of_intent(text(intents[0]["id"]), intents[0])) if intents else None
 
     def parse_event(self, headers: Mapping[str, str], body: bytes) -> Event:
         """Stripe-Signature: `t=…,v1=…`, HMAC-SHA256 of `t.body`; several v1 while a secret is turned over.
@@ -171,19 +163,20 @@ class StripeGateway:
 
 
 def from_settings(settings: Settings) -> StripeGateway:
-    return StripeGateway(key=settings.stripe_key, webhook_secrets=settings.stripe_webhook_secrets)
+    return StripeGateway(
+        key=settings.stripe_key, url=settings.stripe_url, webhook_secrets=settings.stripe_webhook_secrets
+    )
 
 
 def _once(order_id: UUID) -> dict[str, str]:
     return {**_VERSION, "Idempotency-Key": str(order_id)}
 
 
-def _subject(subject: Answer) -> str:
-    """What to look up: a page, an intent, or the intent of a charge."""
-    kind = subject["object"]
-    if kind in ("checkout.session", "payment_intent"):
+def _subject(subject: Answer) -> str | None:
+    """What to look up: a page, an intent, or the intent of a charge or refund; None: this is about something else."""
+    if subject["object"] in ("checkout.session", "payment_intent"):
         return text(subject["id"])
-    return text(subject["payment_intent"])
+    return text_or_none(subject.get("payment_intent"))
 
 
 def _slip(intent: Answer, chain: Chain) -> Slip:
@@ -200,13 +193,13 @@ def _slip(intent: Answer, chain: Chain) -> Slip:
 
 
 def _of_session(session: Answer) -> Found:
-    ref, order_id = text(session["id"]), _order_id(session)
+    ref, ours = text(session["id"]), _order_of(session)
     intent = session.get("payment_intent")
     if isinstance(intent, dict) and intent["status"] == "succeeded":
         return _of_intent(ref, intent)
     if session["status"] == "expired":
-        return Found(ref=ref, order_id=order_id, state=GatewayState.EXPIRED)
-    return Found(ref=ref, order_id=order_id, state=GatewayState.PENDING)
+        return Found(ref=ref, order_id=ours, state=GatewayState.EXPIRED)
+    return Found(ref=ref, order_id=ours, state=GatewayState.PENDING)
 
 
 def _of_intent(ref: str, intent: Answer) -> Found:
@@ -217,7 +210,7 @@ def _of_intent(ref: str, intent: Answer) -> Found:
     error = intent.get("last_payment_error") or {}
     return Found(
         ref=ref,
-        order_id=_order_id(intent),
+        order_id=_order_of(intent),
         state=state,
         received=(_received(intent, charge),) if state is GatewayState.PAID and charge else (),
         failure=text_or_none(error.get("decline_code") or error.get("code")),
@@ -249,25 +242,25 @@ def _received(intent: Answer, charge: Answer) -> Received:
 
 
 def _card(charge: Answer) -> CardSeen | None:
-    card = (charge.get("payment_method_details") or {}).get("card")
-    if not card:
-        return None
-    return CardSeen(fingerprint=text(card["fingerprint"]), brand=text(card["brand"]), last4=text(card["last4"]))
+    card = (charge.get("payment_method_details") or {}).get("card") or {}
+    brand, last4 = card.get("brand"), card.get("last4")
+    if not (isinstance(brand, str) and isinstance(last4, str)):
+        return None  # money that arrived does not wait for what its card looks like
+    known = card.get("fingerprint") or f"{brand}:{last4}:{card.get('exp_month')}/{card.get('exp_year')}"
+    return CardSeen(fingerprint=text(known), brand=brand, last4=last4)
 
 
-def _order_id(subject: Answer) -> UUID | None:
-    order_id = (subject.get("metadata") or {}).get("order_id")
-    return UUID(order_id) if order_id else None
+def _order_of(subject: Answer) -> UUID | None:
+    return order_id((subject.get("metadata") or {}).get("order_id"))
 
 
 def _settled(number: int, row: Mapping[str, str]) -> SettledLine:
-    order_id = row.get("payment_metadata[order_id]")
     try:
         return SettledLine(
             number=number,
             received_id=text(row["charge_id"]),
             ref=text(row["payment_intent_id"]),
-            order_id=UUID(order_id) if order_id else None,
+            order_id=order_id(row.get("payment_metadata[order_id]")),
             amount_yen=_whole(row["gross"]),
             fee_yen=_whole(row["fee"]),
             settled_on=date.fromisoformat(row["created"][:10]),
