@@ -91,7 +91,7 @@ def test_every_profile_and_scope_is_there() -> None:
         assert consent is Consent.NONE or f"`{scope}`" in PAGE
 
 
-@pytest.mark.parametrize("name", ["oauth.md", "api.md", "operating.md", "proof.md"])
+@pytest.mark.parametrize("name", ["oauth.md", "api.md", "operating.md", "proof.md", "gateways.md", "sandbox.md"])
 def test_links_lead_somewhere(name: str) -> None:
     page = (ROOT / "docs" / name).read_text(encoding="utf-8")
     assert set(re.findall(r"\]\(#([^)]+)\)", page)) <= _anchors(page)
