@@ -7,12 +7,14 @@ from typing import Any
 from uuid import UUID
 
 from flask import Response, jsonify, make_response, redirect, render_template, request, url_for
+from markupsafe import Markup
 from werkzeug.exceptions import BadRequest, NotFound
 from werkzeug.wrappers import Response as AnyResponse
 
 from app.mypage import forms
 from app.mypage.access import member_api, pages
 from app.mypage.api_client import MemberApi
+from app.mypage.drawing import barcode
 from app.mypage.errors import NotAllowed, Refused, SignInAgain, Unsure
 from app.mypage.pages import to_sign_in
 from app.mypage.session import MypageSession
@@ -139,7 +141,13 @@ def charged(charge_id: UUID) -> AnyResponse:
         balance = _balance(api, found) if found["credited_yen"] and found["role"] != "payer" else None
     page = make_response(
         render_template(
-            "mypage/charged.html", one=found, options=options, balance=balance, key=forms.new_key(), open=_OPEN
+            "mypage/charged.html",
+            one=found,
+            options=options,
+            balance=balance,
+            key=forms.new_key(),
+            open=_OPEN,
+            bars=_bars(found["slip"]),
         )
     )
     if found["state"] in _OPEN:
@@ -319,6 +327,12 @@ def _found(api: MemberApi, charge_id: UUID) -> dict[str, Any]:
     if found is None:
         raise NotAllowed("charge")
     return found
+
+
+def _bars(slip: dict[str, Any] | None) -> Markup | None:
+    """What the till reads off the page, where the chain has it."""
+    digits = slip["barcode"] if slip else None
+    return barcode(digits) if digits and digits.isascii() and digits.isdigit() and len(digits) <= 40 else None
 
 
 def _balance(api: MemberApi, one: dict[str, Any]) -> int | None:

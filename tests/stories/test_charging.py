@@ -4,55 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
-from uuid import UUID
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from app.settings import Settings
-from tests import factories, live
 from tests.browser.conftest import Open
 from tests.browser.steps import allow, sign_in
-from tests.charge.vendor import Vendor, vendor
+from tests.charge.product import Charging, charging_product
 from tests.conftest import TestServer
-from tests.live import Live, Person, eventually
+from tests.live import Person, eventually
 from tests.oauth.office import kumiai_for
-from tests.wallet.world import read
 
 pytestmark = pytest.mark.browser
 
 SHOTS = Path(__file__).parent.parent / "browser" / "screenshots"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Charging:
-    """The product with its gateway, and a member with two monies."""
-
-    live: Live
-    gateway: Vendor
-    meal: str
-    textbook: str
-
-    def member(self) -> Person:
-        person = self.live.register()
-        with self.live.app.app_context():
-            for money in (self.meal, self.textbook):
-                factories.wallet(member_id=person.id, money=money)
-        return person
-
-    def balance_yen(self, person: Person, money: str) -> int:
-        with self.live.app.app_context():
-            sql = "SELECT total_yen FROM wallet JOIN money ON money.id = money_id WHERE member_id = :m AND code = :c"
-            return int(read(sql, m=person.id, c=money)[0][0])
-
-    def last(self, person: Person) -> tuple[UUID, str]:
-        """The newest order: its id, and the gateway's ref."""
-        with self.live.app.app_context():
-            sql = "SELECT id, gateway_ref FROM charge_order WHERE payer_id = :m ORDER BY id DESC LIMIT 1"
-            [(order_id, ref)] = read(sql, m=person.id)
-        return order_id, ref
 
 
 @pytest.fixture(scope="module")
@@ -62,15 +29,10 @@ def charging(
     make_settings: Callable[[str], Settings],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Charging]:
-    folder = tmp_path_factory.mktemp("charging")
-    with postgres.database(template=template) as name, vendor(tmp_path_factory.mktemp("sandbox")) as gateway:
-        settings = replace(make_settings(postgres.url(name)), **gateway.settings)
-        with live.live(settings, directory=folder) as running:
-            gateway.webhooks_to(f"{running.url}/charge/webhooks/sandbox")
-            with running.app.app_context():
-                meal = factories.money(code="meal", name_ja="学食マネー", name_en="Meal money")
-                textbook = factories.money(code="textbook", name_ja="教科書マネー", name_en="Textbook money")
-            yield Charging(live=running, gateway=gateway, meal=meal, textbook=textbook)
+    with postgres.database(template=template) as name:
+        settings = make_settings(postgres.url(name))
+        with charging_product(settings, tmp_path_factory.mktemp("charging")) as product:
+            yield product
 
 
 def enter(page: Page, charging: Charging, person: Person) -> None:
