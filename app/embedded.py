@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -18,8 +18,8 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-CONNECTIONS = 300
-"""How many it admits: of PostgreSQL's default of 100 too few are left where several servers share it."""
+SETTINGS = {"max_connections": "300"}
+"""What is not as PostgreSQL has it by itself: of 100 connections too few are left where several servers share it."""
 
 
 @contextmanager
@@ -37,10 +37,14 @@ def _plain_locale() -> Iterator[None]:
 
 
 class EmbeddedPostgres:
-    """A context manager: starts the server kept in `directory` (made at the first start), stops it at the end."""
+    """A context manager: starts the server kept in `directory` (made at the first start), stops it at the end.
 
-    def __init__(self, directory: Path) -> None:
+    `settings` are PostgreSQL's, as SHOW says them; the server keeps them.
+    """
+
+    def __init__(self, directory: Path, *, settings: Mapping[str, str] = SETTINGS) -> None:
         self.directory = directory.resolve()
+        self._settings = {**SETTINGS, **settings}
 
     def __enter__(self) -> EmbeddedPostgres:
         self.directory.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +55,7 @@ class EmbeddedPostgres:
             # cleanup_mode=None: the wheel's own clean-up counts handles by pid and never stops a server whose
             # holder was killed; we stop it ourselves.
             self._server = get_server(self.directory, cleanup_mode=None)
-        self._admit(CONNECTIONS)
+        self._set()
         return self
 
     def __exit__(
@@ -59,12 +63,16 @@ class EmbeddedPostgres:
     ) -> None:
         self._server.stop()
 
-    def _admit(self, connections: int) -> None:
-        """Have it admit so many. It keeps that, so only the first start in a directory takes a second one."""
+    def _set(self) -> None:
+        """Where settings differ, keep ours and start it again: at the first start in a directory, that is."""
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            if connection.execute("SHOW max_connections").fetchone() == (str(connections),):
-                return
-            connection.execute(f"ALTER SYSTEM SET max_connections = {connections:d}")
+            shown = connection.execute("SELECT name, current_setting(name) FROM pg_settings").fetchall()
+            differ = self._settings.items() - set(shown)
+            for name, value in differ:
+                change = sql.SQL("ALTER SYSTEM SET {} = {}").format(sql.Identifier(name), sql.Literal(value))
+                connection.execute(change)
+        if not differ:
+            return
         self._server.stop()
         self.start_again()
 

@@ -38,7 +38,7 @@ def main() -> None:
         sys.exit("wrk drives the load and is not here; on Debian: apt-get install wrk")
     with tempfile.TemporaryDirectory(prefix="kumiai-bench-") as folder:
         directory = Path(folder)
-        with EmbeddedPostgres(directory / "postgres") as postgres:
+        with EmbeddedPostgres(directory / "postgres", settings={"shared_buffers": "1GB"}) as postgres:
             place = Place(postgres=postgres, directory=directory, seconds=options.seconds, rounds=options.rounds)
             place.prepare()
             for name in chosen:
