@@ -145,7 +145,7 @@ def test_axe_finds_nothing_and_nothing_scrolls_sideways(charging: Charging, open
     page = open_page(width=390, locale=locale)
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text) if "Policy" in message.text else None)
-    found = {name: [*violations(page), *hidden_at_the_side(page)] for name in tour(page, charging)}
+    found = {name: [*violations(page, locale), *hidden_at_the_side(page)] for name in tour(page, charging)}
     assert not {name: each for name, each in found.items() if each}
     assert not complaints
 

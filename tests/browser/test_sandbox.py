@@ -78,7 +78,7 @@ def test_axe_finds_nothing_and_nothing_scrolls_sideways(gateway: Vendor, open_pa
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text) if "Policy" in message.text else None)
     stops = tour(page, gateway, locale[:2])
-    found = {name: [*violations(page), *hidden_at_the_side(page)] for name in stops}
+    found = {name: [*violations(page, locale), *hidden_at_the_side(page)] for name in stops}
     assert not {name: each for name, each in found.items() if each}
     assert complaints == []
 
