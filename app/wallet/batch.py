@@ -49,8 +49,16 @@ def _post_once(reader: Reader, batch: Batch) -> list[Outcome]:
     connection = reader.connection
     with connection.pipeline():
         connection.execute("BEGIN")
-        decision = decide(reader.read([posting for _, posting in batch]), batch)
-        head = write(connection, issuer_id=reader.issuer_id, time_zone=reader.time_zone, batch=batch, decision=decision)
+        books = reader.read([posting for _, posting in batch])
+        decision = decide(books, batch)
+        head = write(
+            connection,
+            issuer_id=reader.issuer_id,
+            time_zone=reader.time_zone,
+            day=books.today,
+            batch=batch,
+            decision=decision,
+        )
         connection.execute("COMMIT")
     return _outcomes(decision, head.fetchone() if head else None)
 

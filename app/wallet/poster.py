@@ -32,6 +32,10 @@ from app.wallet.statements import CONNECTION_OPTIONS
 
 log = logging.getLogger(__name__)
 
+GATHER_S = 0.006
+"""How long it waits for more where the last batch was a crowd: they share what a commit costs. Fewer never wait."""
+CROWD, ENOUGH = 4, 32
+"""So many sendings at once are a crowd; for more than so many postings it does not wait."""
 MAX_BATCH = 500
 """As many as one request may bring: what they share, from locks to the commit, is then paid for once."""
 
@@ -94,6 +98,7 @@ class Poster:
         self._options = options
         self._queue: queue.SimpleQueue[_Sending | None] = queue.SimpleQueue()
         self._held_over: _Sending | None = None
+        self._crowded = False
         self._undecided: set[_Sending] = set()
         self._connection: Connection | None = None
         self._issuer_id: UUID | None = None
@@ -170,6 +175,7 @@ class Poster:
         size = 0
         sending = self._held_over or self._queue.get()
         self._held_over = None
+        until_s = time.monotonic() + (GATHER_S if self._crowded else 0)
         while sending is not None:
             if size and size + len(sending.named) > MAX_BATCH:
                 self._held_over = sending
@@ -178,10 +184,16 @@ class Poster:
                 batch.append(sending)
                 size += len(sending.named)
             try:
-                sending = self._queue.get_nowait()
+                sending = self._next(until_s if size < ENOUGH else 0)
             except queue.Empty:
+                self._crowded = len(batch) >= CROWD
                 return batch, False
         return batch, True
+
+    def _next(self, until_s: float) -> _Sending | None:
+        """What is there, or comes until then. Raises queue.Empty."""
+        left_s = until_s - time.monotonic()
+        return self._queue.get(timeout=left_s) if left_s > 0 else self._queue.get_nowait()
 
     def _post(self, batch: list[_Sending]) -> None:
         """Post a batch; where the whole fails, piece by piece: one bad posting fails alone."""

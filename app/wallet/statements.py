@@ -162,14 +162,48 @@ SELECT %(issuer)s, w.money_id, 'lot', w.id, k.expires_on
 RETURNING wallet_id, id, money_id, expires_on
 """
 
-# --- write: what is locked only now, then one statement in which every table has its own part ---
+# --- write: first the rows that this batch has locked for itself, which keep nobody waiting, and last the heads ---
 #
-# The day of a control's sums is that of the head's instant, which is the transactions' `created_at`: so they are
-# exactly what the transactions of that day and month add up to. Where midnight passes between the decision and here,
-# the batch was judged by the day that ends, which leaves less.
+# The day of a wallet's and a control's sums is the one by which the batch was judged. It must be that of the head's
+# instant, which is the transactions' `created_at`: so the sums are exactly what the transactions of that day and month
+# add up to. Where midnight passes between the decision and the head, the whole batch is refused and judged anew.
 #
-# The head is locked first, and its instant taken then: an UPDATE that waits for somebody's FOR SHARE would write the
-# instant from before it waited, and who held that lock would have been told that nothing was under way (as_of.py).
+# The head is locked first of all in WRITE, and its instant taken then: an UPDATE that waits for somebody's FOR SHARE
+# would write the instant from before it waited, and who held that lock would have been told that nothing was under way
+# (as_of.py). From there to the commit everybody waits, so nothing is done there that can be done before.
+
+CHANGE = """
+WITH day AS (
+    SELECT %(day)s::date AS this, date_trunc('month', %(day)s::timestamp)::date AS month_begin
+), changed_wallet AS (
+    UPDATE wallet w
+       SET total_yen = w.total_yen + r.change_yen,
+           pending_yen = w.pending_yen + r.pending_yen,
+           reserved_yen = w.reserved_yen + r.reserved_yen,
+           expires_on = coalesce(r.expires_on, w.expires_on),
+           status = coalesce(r.status, w.status),
+           spent_on = CASE WHEN r.day_yen IS NULL THEN w.spent_on ELSE day.this END,
+           spent_day_yen = CASE WHEN r.day_yen IS NULL THEN w.spent_day_yen ELSE greatest(0,
+               r.day_yen + CASE WHEN w.spent_on = day.this THEN w.spent_day_yen ELSE 0 END) END,
+           spent_month_yen = CASE WHEN r.day_yen IS NULL THEN w.spent_month_yen ELSE greatest(0,
+               r.month_yen + CASE WHEN w.spent_on >= day.month_begin THEN w.spent_month_yen ELSE 0 END) END
+      FROM unnest(%(wallet_id)s::uuid[], %(wallet_change)s::bigint[], %(wallet_pending)s::bigint[],
+                  %(wallet_reserved)s::bigint[], %(wallet_day)s::bigint[], %(wallet_month)s::bigint[],
+                  %(wallet_expires)s::date[], %(wallet_status)s::text[]
+           ) AS r(id, change_yen, pending_yen, reserved_yen, day_yen, month_yen, expires_on, status) CROSS JOIN day
+     WHERE w.id = r.id
+)
+UPDATE spend_control c
+   SET spent_on = day.this,
+       spent_day_yen = greatest(0,
+           r.day_yen + CASE WHEN c.spent_on = day.this THEN c.spent_day_yen ELSE 0 END),
+       spent_month_yen = greatest(0,
+           r.month_yen + CASE WHEN c.spent_on >= day.month_begin THEN c.spent_month_yen ELSE 0 END),
+       given_back_yen = c.given_back_yen + r.given_back_yen
+  FROM unnest(%(control_id)s::uuid[], %(control_day)s::bigint[], %(control_month)s::bigint[],
+              %(control_given_back)s::bigint[]) AS r(id, day_yen, month_yen, given_back_yen) CROSS JOIN day
+ WHERE c.id = r.id
+"""
 
 LOCK_ACCOUNTS_TO_WRITE = "SELECT id FROM account WHERE id = ANY(%(late)s::bigint[]) ORDER BY id FOR NO KEY UPDATE"
 
@@ -220,42 +254,13 @@ WITH said AS MATERIALIZED (
       CROSS JOIN head
       LEFT JOIN late debit ON debit.id = r.debit_account_id
       LEFT JOIN late credit ON credit.id = r.credit_account_id
-), day AS (
-    SELECT d AS this, date_trunc('month', d::timestamp)::date AS month_begin
-      FROM (SELECT (created_at AT TIME ZONE %(zone)s)::date AS d FROM head) AS head
-), changed_wallet AS (
-    UPDATE wallet w
-       SET total_yen = w.total_yen + r.change_yen,
-           pending_yen = w.pending_yen + r.pending_yen,
-           reserved_yen = w.reserved_yen + r.reserved_yen,
-           expires_on = coalesce(r.expires_on, w.expires_on),
-           status = coalesce(r.status, w.status),
-           spent_on = CASE WHEN r.day_yen IS NULL THEN w.spent_on ELSE day.this END,
-           spent_day_yen = CASE WHEN r.day_yen IS NULL THEN w.spent_day_yen ELSE greatest(0,
-               r.day_yen + CASE WHEN w.spent_on = day.this THEN w.spent_day_yen ELSE 0 END) END,
-           spent_month_yen = CASE WHEN r.day_yen IS NULL THEN w.spent_month_yen ELSE greatest(0,
-               r.month_yen + CASE WHEN w.spent_on >= day.month_begin THEN w.spent_month_yen ELSE 0 END) END
-      FROM unnest(%(wallet_id)s::uuid[], %(wallet_change)s::bigint[], %(wallet_pending)s::bigint[],
-                  %(wallet_reserved)s::bigint[], %(wallet_day)s::bigint[], %(wallet_month)s::bigint[],
-                  %(wallet_expires)s::date[], %(wallet_status)s::text[]
-           ) AS r(id, change_yen, pending_yen, reserved_yen, day_yen, month_yen, expires_on, status) CROSS JOIN day
-     WHERE w.id = r.id
-), changed_control AS (
-    UPDATE spend_control c
-       SET spent_on = day.this,
-           spent_day_yen = greatest(0,
-               r.day_yen + CASE WHEN c.spent_on = day.this THEN c.spent_day_yen ELSE 0 END),
-           spent_month_yen = greatest(0,
-               r.month_yen + CASE WHEN c.spent_on >= day.month_begin THEN c.spent_month_yen ELSE 0 END),
-           given_back_yen = c.given_back_yen + r.given_back_yen
-      FROM unnest(%(control_id)s::uuid[], %(control_day)s::bigint[], %(control_month)s::bigint[],
-                  %(control_given_back)s::bigint[]) AS r(id, day_yen, month_yen, given_back_yen) CROSS JOIN day
-     WHERE c.id = r.id
 ), new_request AS (
     INSERT INTO request (requester, request_id, issuer_id, member_id, params_hash, transaction_id, answer)
     SELECT requester, request_id, %(issuer)s, asked_of, decode(params_hash, 'hex'), id, answer FROM said
 )
-SELECT before, created_at FROM head
+SELECT before, created_at
+  FROM head
+ WHERE is_of_day(created_at, %(zone)s, %(day)s)
 """
 
 WRITE_REFUSALS = """

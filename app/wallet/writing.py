@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields
-from datetime import UTC
+from datetime import UTC, date
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -26,28 +26,29 @@ Batch = Sequence[tuple[UUID, Posting]]
 
 
 def write(
-    connection: Connection, *, issuer_id: UUID, time_zone: str, batch: Batch, decision: Decision
+    connection: Connection, *, issuer_id: UUID, time_zone: str, day: date, batch: Batch, decision: Decision
 ) -> psycopg.Cursor[tuple[Any, ...]] | None:
-    """Send what was decided. Returns the cursor of the positions taken; None where nothing moved."""
+    """Send what was decided by `day`. Returns the cursor of the positions taken; None where nothing moved."""
     moved = list(_moved(decision))
     if refused := list(_refused_rows(batch, decision)):
         refusals = {"issuer": issuer_id, "requests": document(refused)}
         connection.execute(sql.WRITE_REFUSALS, refusals, prepare=True)
     if not moved:
         return None
-    late = sorted(change.account.id for change in decision.accounts.values() if change.account.posted_yen is None)
-    if late:
-        connection.execute(sql.LOCK_ACCOUNTS_TO_WRITE, {"late": late}, prepare=True)
+    changed = {"day": day, **_wallets(decision.wallets.values()), **_controls(decision.controls)}
+    connection.execute(sql.CHANGE, changed, prepare=True)
     parameters = {
         "issuer": issuer_id,
         "zone": time_zone,
+        "day": day,
         "count": len(moved),
         "transactions": document(_transaction_row(n, new) for n, new in enumerate(moved, 1)),
         **_transfers(moved),
         **_accounts(decision.accounts.values()),
-        **_wallets(decision.wallets.values()),
-        **_controls(decision.controls),
     }
+    late = sorted(change.account.id for change in decision.accounts.values() if change.account.posted_yen is None)
+    if late:
+        connection.execute(sql.LOCK_ACCOUNTS_TO_WRITE, {"late": late}, prepare=True)
     head = connection.execute(sql.WRITE, parameters, prepare=True)
     _write_what_few_have(connection, issuer_id=issuer_id, moved=moved, decision=decision)
     return head

@@ -154,6 +154,25 @@ def test_a_new_day_begins_at_the_issuers_midnight_and_a_new_month_on_the_first(
     assert verify(fresh_database)[1] == []
 
 
+def test_what_was_judged_before_midnight_is_not_written_after_it(
+    holder: Holder, at: Callable[[str], None], books: psycopg.Connection, fresh_database: str
+) -> None:
+    """The day ends while the payment waits for the head: it is judged anew, and counts for the day it is written on."""
+    grant_id, poster = control(max_per_day_yen=1_000), Poster(fresh_database)
+    at("2050-01-30T14:59:59.999999Z")  # 30 January, 23:59:59 in Tokyo
+    assert isinstance(pay(holder, grant_id, 800), Accepted)
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(fresh_database) as midnight:
+        midnight.execute("UPDATE issuer_head SET created_at = '2050-01-30T15:00:00Z'")
+        waiting = pool.submit(poster.post, under(holder, grant_id, 200))
+        blocked = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        eventually(lambda: books.execute(blocked).fetchone())
+        midnight.commit()
+        assert isinstance(waiting.result(), Accepted)
+    poster.close()
+    assert spent(books, grant_id) == (date(2050, 1, 31), 200, 1_000)
+    assert verify(fresh_database)[1] == []
+
+
 def test_the_same_month_of_another_year_is_another_month(holder: Holder, at: Callable[[str], None]) -> None:
     grant_id = control(max_per_day_yen=1_000, max_per_month_yen=1_000)
     at("2050-01-10T00:00:00Z")

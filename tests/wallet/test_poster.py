@@ -293,3 +293,30 @@ def _declined(posting: Posting) -> Declined:
 def _balance_yen(outcome: Outcome) -> int:
     assert isinstance(outcome, Accepted), outcome
     return outcome.balance_yen
+
+
+def test_a_crowd_shares_a_commit_and_one_alone_does_not_wait(
+    holder: Holder, poster: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With an hour to wait for more: one alone is posted all the same; after a crowd the first waits for the next."""
+    monkeypatch.setattr("app.wallet.poster.GATHER_S", 3_600)
+    monkeypatch.setattr("app.wallet.poster.ENOUGH", 2)
+    posting = poster()
+    assert isinstance(posting.post(payment(holder, 1)), Accepted)
+    assert isinstance(posting.post(payment(holder, 1)), Accepted)
+    monkeypatch.setattr("app.wallet.poster.CROWD", 1)
+    assert isinstance(posting.post(payment(holder, 1)), Accepted)  # alone still; whoever comes now finds a crowd
+    answers: list[Outcome] = []
+    first, second = (
+        threading.Thread(target=lambda: answers.append(posting.post(payment(holder, 1), patience_s=60)))
+        for _ in range(2)
+    )
+    first.start()
+    eventually(lambda: (posting._undecided and posting._queue.empty()) or None)
+    second.start()
+    for thread in (first, second):
+        thread.join()
+    one, other = answers
+    assert isinstance(one, Accepted)
+    assert isinstance(other, Accepted)
+    assert one.created_at == other.created_at

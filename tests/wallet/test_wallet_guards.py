@@ -102,6 +102,7 @@ def test_expired_value_does_not_come_back_to_life(connection: psycopg.Connection
     connection.execute("UPDATE issuer_head SET created_at = created_at + interval '1 second'")
     with pytest.raises(psycopg.errors.CheckViolation, match="comes back to life"):
         connection.execute("UPDATE wallet SET expires_on = current_date + 9")
+        connection.execute("SET CONSTRAINTS ALL IMMEDIATE")  # as at a commit
 
 
 def test_a_wallet_that_awaits_charges_is_not_closed(connection: psycopg.Connection) -> None:
