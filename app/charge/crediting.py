@@ -71,7 +71,7 @@ def mark(key: Key, outcome: Outcome) -> None:
     """Write down what became of it, once, with the order's new state, a mail, and an event."""
     row = session().get(ChargeReceived, (key.gateway, key.id))
     assert row is not None
-    order = _locked(row.order_id) if row.order_id is not None else None
+    order = locked(row.order_id) if row.order_id is not None else None
     session().refresh(row, with_for_update=True)
     if row.state != "waiting":
         return
@@ -160,7 +160,7 @@ def _record(name: str, found: Found) -> tuple[bool, list[Key]]:
 
 def record_settled(order: ChargeOrder, line: SettledLine) -> None:
     """Write down what only the gateway's settlement file tells of: to be posted; of another amount, for the office."""
-    order = _locked(order.id)
+    order = locked(order.id)
     _free(order)
     fits = line.amount_yen == order.amount_yen + order.fee_yen
     received_at = datetime.combine(line.settled_on, time(12), issuer_zone())
@@ -276,7 +276,8 @@ def _free(order: ChargeOrder) -> None:
         order.reserved_yen = 0
 
 
-def _locked(order_id: UUID) -> ChargeOrder:
+def locked(order_id: UUID) -> ChargeOrder:
+    """An order as it is now, under its lock. Needs a transaction."""
     query = select(ChargeOrder).where(ChargeOrder.id == order_id).with_for_update()
     row: ChargeOrder = session().scalars(query.execution_options(populate_existing=True)).one()
     return row

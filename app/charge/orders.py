@@ -105,24 +105,24 @@ def start(order_id: UUID) -> None:
         if row is None or row.state != "created":
             return
         if row.pay_until is not None and clock.now() > row.pay_until:
-            crediting.end(_locked(order_id), "failed", failure="gateway_unavailable")
+            crediting.end(crediting.locked(order_id), "failed", failure="gateway_unavailable")
             return
         request, replaces = _request(row), row.replaces
     gateway = current_gateway()
     try:
         if replaces is not None and not _retire(replaces):
             with transaction():
-                crediting.end(_locked(order_id), "cancelled")
+                crediting.end(crediting.locked(order_id), "cancelled")
             return
         started = gateway.start_card(request) if isinstance(request, CardRequest) else gateway.start_konbini(request)
     except GatewayUnavailable:
         raise GatewayAway from None
     except GatewayRefused as refused:
         with transaction():
-            crediting.end(_locked(order_id), "failed", failure=refused.code)
+            crediting.end(crediting.locked(order_id), "failed", failure=refused.code)
         return
     with transaction():
-        unwanted = _started(_locked(order_id), started)
+        unwanted = _started(crediting.locked(order_id), started)
     if unwanted:
         _take_back(gateway, started.ref)
 
@@ -189,7 +189,7 @@ def _retire(order_id: UUID) -> bool:
     Raises GatewayUnavailable, GatewayRefused.
     """
     with transaction():
-        row = _locked(order_id)
+        row = crediting.locked(order_id)
         ref, state = row.gateway_ref, row.state
         if state in OPEN and ref is None:
             crediting.end(row, "cancelled")
@@ -199,7 +199,7 @@ def _retire(order_id: UUID) -> bool:
         gateway.cancel(ref)
         crediting.settle(gateway, ref)
         with transaction():
-            state = _locked(order_id).state
+            state = crediting.locked(order_id).state
     return state not in (*OPEN, *PAID)
 
 
@@ -356,12 +356,6 @@ def _take_back(gateway: Gateway, ref: str) -> None:
         crediting.settle(gateway, ref)
     except (GatewayUnavailable, GatewayRefused):
         return  # nobody has its page or its numbers; what arrives all the same is found by its ref
-
-
-def _locked(order_id: UUID) -> ChargeOrder:
-    row = session().scalars(select(ChargeOrder).where(ChargeOrder.id == order_id).with_for_update()).one()
-    assert isinstance(row, ChargeOrder)
-    return row
 
 
 def _theirs(order_id: UUID, payer_id: UUID) -> ChargeOrder:

@@ -557,10 +557,12 @@ def test_right_codes_are_not_counted(screen: ThirdParty, member: Member) -> None
 
 @pytest.mark.usefixtures("still_clock")
 def test_wrong_codes_are_counted_per_network_too(new_member: Callable[..., Member], screen: ThirdParty) -> None:
+    address = f"2001:db8:{secrets.token_hex(2)}::1"  # where no other test guesses
+
     def guess(member: Member) -> int:
         form = hidden(member.browser.get("/oauth/device"))
         form["user_code"] = ["BBBB-BBBB"]
-        return member.browser.post("/oauth/device", data=form, environ_base={"REMOTE_ADDR": "192.0.2.77"}).status_code
+        return member.browser.post("/oauth/device", data=form, environ_base={"REMOTE_ADDR": address}).status_code
 
     many = [new_member() for _ in range(11)]
     assert [guess(member) for member in many[:10] for _ in range(5)] == [404] * 50
