@@ -24,8 +24,8 @@ class SandboxSettings:
     folder: Path
     url: str = "http://localhost:8002"
     webhook_url: str = ""
-    merchant_ja: str = "みどり大学生協"
-    merchant_en: str = "Midori University Co-op"
+    merchant_ja: str = "くみあい大学生協"
+    merchant_en: str = "Kumiai University Co-op"
 
     def merchant(self, lang: str) -> str:
         return self.merchant_en if lang == "en" else self.merchant_ja
