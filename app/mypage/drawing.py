@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import segno
-from barcode import Code128
 from markupsafe import Markup
+from reportlab.graphics.barcode.code128 import Code128
 
 _EDGE = 10
 """Modules of white on both sides of a barcode (ISO/IEC 15417)."""
@@ -18,7 +20,14 @@ def qr(text: str) -> Markup:
 
 def barcode(digits: str) -> Markup:
     """Code 128 with its white edges, as an SVG that takes the width it is given."""
-    [modules] = Code128(digits).build()
-    bars = "".join(f"M{at} 0h1v60h-1z" for at, bar in enumerate(modules, start=_EDGE) if bar == "1")
-    size = f'viewBox="0 0 {len(modules) + 2 * _EDGE} 60" preserveAspectRatio="none" aria-hidden="true"'
+    code: Any = Code128(digits, quiet=0)
+    code.validate()
+    code.encode()
+    code.decompose()
+    bars, at = "", _EDGE
+    for run in code.decomposed:  # a bar is a capital letter, a space a small one: A is one module wide, B two
+        width = ord(run.upper()) - ord("A") + 1
+        bars += f"M{at} 0h{width}v60h-{width}z" if run.isupper() else ""
+        at += width
+    size = f'viewBox="0 0 {at + _EDGE} 60" preserveAspectRatio="none" aria-hidden="true"'
     return Markup(f'<svg {size}><path fill="#fff" d="M0 0h999v60h-999z"/><path fill="#000" d="{bars}"/></svg>')  # noqa: S704  # bars only
