@@ -12,7 +12,7 @@ from app.errors import NotFound
 from app.issuer import current_issuer
 from app.wallet import directory, views
 from app.wallet import search as searching
-from app.wallet.models import Request, Transaction
+from app.wallet.models import Request, Transaction, named
 from app.wallet.postings import Refused
 from app.wallet.search import Page, Search
 from app.wallet.views import Names
@@ -110,7 +110,7 @@ def _transactions() -> Select[*tuple[Any, ...]]:
         Transaction.hold_id,
         Transaction.taken_at,
         Request.answer,
-    ).join(Request, Request.transaction_id == Transaction.id)
+    ).join(Request, named(Transaction))
 
 
 def _view(row: Row[Any], *, locale: str, may_see_balance: bool) -> dict[str, Any]:

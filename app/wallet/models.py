@@ -15,6 +15,7 @@ from uuid import UUID
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    ColumnElement,
     ForeignKey,
     ForeignKeyConstraint,
     Identity,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     Integer,
     SmallInteger,
     UniqueConstraint,
+    and_,
     func,
     text,
 )
@@ -337,19 +339,12 @@ class Transfer(Base):
 class Request(Base):
     """One request that asked for value to move, with its answer: accepted or refused, the same for ever.
 
-    That its transaction is there is held by the trigger `requests_have_their_transactions`, for a whole batch at once.
+    That its transaction is there, under the same name, is held by the trigger `requests_have_their_transactions`, for a
+    whole batch at once. So each of them is found by the other's name, and a transaction has no second request.
     """
 
     __tablename__ = "request"
-    __table_args__ = (
-        CheckConstraint("(transaction_id IS NULL) <> (refusal IS NULL)", name="accepted_or_refused"),
-        Index(
-            "uq_request_transaction",
-            "transaction_id",
-            unique=True,
-            postgresql_where=text("transaction_id IS NOT NULL"),
-        ),
-    )
+    __table_args__ = (CheckConstraint("(transaction_id IS NULL) <> (refusal IS NULL)", name="accepted_or_refused"),)
 
     requester: Mapped[str] = mapped_column(primary_key=True)
     request_id: Mapped[str] = mapped_column(primary_key=True)
@@ -360,6 +355,11 @@ class Request(Base):
     refusal: Mapped[str | None] = mapped_column(comment="the error's code")
     answer: Mapped[dict[str, Any]] = mapped_column(comment="what the outcome says beyond the transaction's own row")
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+def named(transaction: Any) -> ColumnElement[bool]:
+    """The condition of a join: the request of a transaction, whose columns are those of `transaction`."""
+    return and_(Request.requester == transaction.requester, Request.request_id == transaction.request_id)
 
 
 class SpendControl(Base):

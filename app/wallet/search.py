@@ -21,7 +21,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, Subquery, or_, se
 from app.wallet import as_of, directory
 from app.wallet.directory import MoneyEntry
 from app.wallet.instants import LEAST
-from app.wallet.models import Request, Transaction
+from app.wallet.models import Request, Transaction, named
 from app.wallet.views import receipt_no
 
 LOOKED_AT = 2_000
@@ -153,7 +153,7 @@ def _narrowed(scope: Subquery, search: Search) -> LookedAt:
 
 def _conditions(scope: Subquery, search: Search) -> Iterable[ColumnElement[bool]]:
     if search.money is not None:
-        parts = select(Request.answer["parts"]).where(Request.transaction_id == scope.c.id).scalar_subquery()
+        parts = select(Request.answer["parts"]).where(named(scope.c)).scalar_subquery()
         yield or_(scope.c.money_id == search.money.id, parts.contains([[search.money.code]]))
     if search.kinds:
         yield scope.c.kind.in_(search.kinds)

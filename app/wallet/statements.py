@@ -1,6 +1,6 @@
 """The poster's SQL: lock and read what a batch touches, write what was decided.
 
-Rows with text go in as one JSON document per table, numbers and ids as arrays, one per column (documents.py).
+What every batch has goes in as arrays, one per column; what only some have as one JSON document (documents.py).
 
 Every statement joins by key, and the poster's connection is told so.
 """
@@ -210,10 +210,14 @@ LOCK_ACCOUNTS_TO_WRITE = "SELECT id FROM account WHERE id = ANY(%(late)s::bigint
 WRITE = """
 WITH said AS MATERIALIZED (
     SELECT *
-      FROM json_to_recordset(%(transactions)s::json) AS r(
-           n int, id uuid, kind text, requester text, request_id text, params_hash text, asked_of uuid, answer jsonb,
-           member_id uuid, money_id int, shop_id uuid, amount_yen bigint, grant_id uuid, terminal_id uuid, card_id uuid,
-           description text, metadata jsonb, reverses uuid, hold_id uuid, taken_at timestamptz)
+      FROM unnest(%(id)s::uuid[], %(kind)s::text[], %(requester)s::text[], %(request_id)s::text[],
+                  %(params_hash)s::text[], %(asked_of)s::uuid[], %(balance)s::bigint[], %(answered)s::jsonb[],
+                  %(member)s::uuid[], %(money)s::int[], %(shop)s::uuid[], %(amount)s::bigint[], %(grant)s::uuid[],
+                  %(terminal)s::uuid[], %(card)s::uuid[], %(description)s::text[], %(metadata)s::jsonb[],
+                  %(reverses)s::uuid[], %(hold)s::uuid[], %(taken_at)s::timestamptz[]
+           ) WITH ORDINALITY AS r(id, kind, requester, request_id, params_hash, asked_of, balance_yen, answered,
+                                  member_id, money_id, shop_id, amount_yen, grant_id, terminal_id, card_id, description,
+                                  metadata, reverses, hold_id, taken_at, n)
 ), head AS (
     UPDATE issuer_head h
        SET position = h.position + %(count)s, created_at = greatest(clock_timestamp(), h.created_at)
@@ -256,7 +260,10 @@ WITH said AS MATERIALIZED (
       LEFT JOIN late credit ON credit.id = r.credit_account_id
 ), new_request AS (
     INSERT INTO request (requester, request_id, issuer_id, member_id, params_hash, transaction_id, answer)
-    SELECT requester, request_id, %(issuer)s, asked_of, decode(params_hash, 'hex'), id, answer FROM said
+    SELECT requester, request_id, %(issuer)s, asked_of, decode(params_hash, 'hex'), id,
+           CASE WHEN answered IS NULL THEN jsonb_build_object('balance_yen', balance_yen)
+                ELSE jsonb_build_object('balance_yen', balance_yen) || answered END
+      FROM said
 )
 SELECT before, created_at
   FROM head

@@ -146,9 +146,9 @@ _CHECKS = {
               FROM transaction) AS t
          WHERE created_at < before ORDER BY position LIMIT 1""",
     "a transaction has no request, or another one's": """
-        SELECT 'transaction ' || t.id
-          FROM transaction t LEFT JOIN request r ON r.transaction_id = t.id
-         WHERE r.transaction_id IS NULL OR (r.requester, r.request_id) <> (t.requester, t.request_id) LIMIT 1""",
+        SELECT 'transaction ' || coalesce(t.id, r.transaction_id)
+          FROM transaction t FULL JOIN request r USING (requester, request_id)
+         WHERE r.transaction_id IS DISTINCT FROM t.id LIMIT 1""",
     "more was refunded than was paid": """
         SELECT 'transaction ' || o.id || ': paid ' || o.amount_yen || ', refunded ' || sum(r.amount_yen)
           FROM transaction r JOIN transaction o ON o.id = r.reverses

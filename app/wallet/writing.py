@@ -6,18 +6,17 @@ Holds, one-time codes and quotas, which few batches have, are written by stateme
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import fields
 from datetime import UTC, date
-from functools import cache
 from typing import Any
 from uuid import UUID
 
+import orjson
 import psycopg
 
 from app.wallet import statements as sql
 from app.wallet.books import AccountChange, ControlChange, Decision, NewTransaction, WalletChange
 from app.wallet.decide import is_dry_run
-from app.wallet.documents import array, document
+from app.wallet.documents import array, document, sparse
 from app.wallet.parts import plain_parts
 from app.wallet.postings import Posting, Refused
 
@@ -42,7 +41,7 @@ def write(
         "zone": time_zone,
         "day": day,
         "count": len(moved),
-        "transactions": document(_transaction_row(n, new) for n, new in enumerate(moved, 1)),
+        **_transactions(moved),
         **_transfers(moved),
         **_accounts(decision.accounts.values()),
     }
@@ -77,45 +76,43 @@ def _write_what_few_have(
         connection.execute(sql.PAY_OUT, {"issuer": issuer_id, "paid_out": paid}, prepare=True)
 
 
-_KEPT = frozenset({"grant_id", "terminal_id", "card_id", "hold_id", "description"})
-
-
-@cache
-def _kept(kind: type[Any]) -> tuple[str, ...]:
-    """The fields of a posting that its transaction keeps as they are."""
-    return tuple(field.name for field in fields(kind) if field.name in _KEPT)
-
-
-def _transaction_row(n: int, new: NewTransaction) -> dict[str, Any]:
-    """A transaction, and its request with the answer."""
-    posting = new.posting
-    row: dict[str, Any] = {
-        "n": n,
-        "id": new.id,
-        "kind": new.kind,
-        "requester": posting.requester,
-        "request_id": posting.request_id,
-        "params_hash": posting.params_hash.hex(),
-        "asked_of": getattr(posting, "member_id", None),
-        "answer": _answer(new),
-        "money_id": new.money_id,
-        "amount_yen": new.amount_yen,
-        "member_id": new.member_id,
-        "shop_id": new.shop_id,
+def _transactions(moved: list[NewTransaction]) -> dict[str, str]:
+    """The transactions, and their requests with the answers. What only some postings have is left out by most."""
+    postings: list[Any] = [new.posting for new in moved]
+    return {
+        "id": array([new.id for new in moved]),
+        "kind": array([new.kind for new in moved]),
+        "requester": array([posting.requester for posting in postings]),
+        "request_id": array([posting.request_id for posting in postings]),
+        "params_hash": array([posting.params_hash.hex() for posting in postings]),
+        "asked_of": array([getattr(posting, "member_id", None) for posting in postings]),
+        "balance": array([new.balance_yen for new in moved]),
+        "answered": sparse([_answered(new) for new in moved]),
+        "member": array([new.member_id for new in moved]),
+        "money": array([new.money_id for new in moved]),
+        "shop": array([new.shop_id for new in moved]),
+        "amount": array([new.amount_yen for new in moved]),
+        "reverses": sparse([new.reverses for new in moved]),
+        "hold": sparse([getattr(posting, "hold_id", None) for posting in postings]),
+        "grant": sparse([getattr(posting, "grant_id", None) for posting in postings]),
+        "terminal": sparse([getattr(posting, "terminal_id", None) for posting in postings]),
+        "card": sparse([getattr(posting, "card_id", None) for posting in postings]),
+        "description": sparse([getattr(posting, "description", None) or None for posting in postings]),
+        "metadata": sparse([_metadata(posting) for posting in postings]),
+        "taken_at": sparse([_taken_at(posting) for posting in postings]),
     }
-    made_of: Any = type(posting)
-    for name in _kept(made_of):
-        if value := getattr(posting, name):
-            row[name] = value
-    if new.reverses:
-        row["reverses"] = new.reverses
-    if metadata := getattr(posting, "metadata", None):
-        row["metadata"] = metadata
+
+
+def _metadata(posting: Any) -> str | None:
+    kept = getattr(posting, "metadata", None)
     if getattr(posting, "agreed_before", False):
-        row["metadata"] = {**row.get("metadata", {}), "agreed_before": True}
-    if taken_at := getattr(posting, "taken_at", None):
-        row["taken_at"] = taken_at.astimezone(UTC).isoformat()
-    return row
+        kept = {**(kept or {}), "agreed_before": True}
+    return orjson.dumps(kept).decode() if kept else None
+
+
+def _taken_at(posting: Any) -> str | None:
+    taken_at = getattr(posting, "taken_at", None)
+    return taken_at.astimezone(UTC).isoformat() if taken_at else None
 
 
 def _accounts(changes: Collection[AccountChange]) -> dict[str, str]:
@@ -210,13 +207,13 @@ def _refused_rows(batch: Batch, decision: Decision) -> Iterator[dict[str, Any]]:
         }
 
 
-def _answer(new: NewTransaction) -> dict[str, Any]:
-    """What the outcome says beyond the transaction's own row, from which plain parts follow."""
-    answer: dict[str, Any] = {"balance_yen": new.balance_yen}
+def _answered(new: NewTransaction) -> str | None:
+    """What the outcome says beyond the transaction's own row, from which plain parts follow, and the balance."""
+    answer: dict[str, Any] = {}
     if new.parts != plain_parts(kind=new.kind, money=new.money, amount_yen=new.amount_yen, balance_yen=new.balance_yen):
         answer["parts"] = [[part.money, part.amount_yen, part.balance_yen] for part in new.parts]
     if new.points_yen:
         answer["points_yen"] = new.points_yen
     if new.points_missing_yen:
         answer["points_missing_yen"] = new.points_missing_yen
-    return answer
+    return orjson.dumps(answer).decode() if answer else None

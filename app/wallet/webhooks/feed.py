@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from app.db import session
 from app.issuer import current_issuer
-from app.wallet.models import IssuerHead, Request, Transaction
+from app.wallet.models import IssuerHead, Request, Transaction, named
 from app.wallet.webhooks import lanes, payloads
 from app.wallet.webhooks.event_types import OF_KIND
 from app.wallet.webhooks.lanes import New
@@ -89,7 +89,7 @@ def _transactions(after: int, batch: int) -> Any:
     )
     return (
         select(*columns)
-        .join(Request, Request.transaction_id == Transaction.id)
+        .join(Request, named(Transaction))
         .where(Transaction.issuer_id == current_issuer().id, Transaction.position > after)
         .order_by(Transaction.position)
         .limit(batch)
