@@ -7,6 +7,7 @@ locked here only where a posting is judged by them, such as a refund; else when 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -205,6 +206,12 @@ class Reader:
         )
 
 
+@lru_cache(maxsize=1024)
+def _shops(literal: str) -> frozenset[UUID]:
+    """Out of an array literal of ids: members allow an app the same few shops, so each list is read once."""
+    return frozenset(UUID(shop_id) for shop_id in literal[1:-1].split(",") if shop_id)
+
+
 def _control(row: Any) -> Control:
     control_id, kind, status, payment_yen, day_yen, month_yen, valid_until, monies, shops, *spent = row
     spent_on, spent_day_yen, spent_month_yen = spent
@@ -217,7 +224,7 @@ def _control(row: Any) -> Control:
         max_per_month_yen=month_yen,
         valid_until=valid_until,
         monies=None if monies is None else frozenset(monies),
-        shops=None if shops is None else frozenset(shops),
+        shops=None if shops is None else _shops(shops),
         spent_on=spent_on,
         spent_day_yen=spent_day_yen,
         spent_month_yen=spent_month_yen,

@@ -68,8 +68,8 @@ SELECT reverses, sum(amount_yen)::bigint
 """
 
 LOCK_CONTROLS = """
-SELECT id, kind, status, max_per_payment_yen, max_per_day_yen, max_per_month_yen, valid_until, monies, shops,
-       spent_on, spent_day_yen, spent_month_yen
+SELECT id, kind, status, max_per_payment_yen, max_per_day_yen, max_per_month_yen, valid_until, monies,
+       shops::text, spent_on, spent_day_yen, spent_month_yen
   FROM spend_control
  WHERE id = ANY(%(controls)s::uuid[])
  ORDER BY id
