@@ -132,7 +132,7 @@ def revoke_tokens_of_member(member_id: UUID) -> None:
 def paying(*, client_id: str, member_ids: Collection[UUID]) -> dict[UUID, UUID]:
     """By member, the grant under which a client may take their payments while they are away: it holds `payment` and
     `offline_access`. One read, outside a transaction."""
-    ids = list(member_ids)
+    ids = f"{{{','.join(map(str, member_ids))}}}"  # an array literal: psycopg takes four times as long for a list
     with autocommit().connect() as connection:
         rows = connection.execute(_PAYING, {"client_id": client_id, "members": ids})
         return {member_id: grant_id for member_id, grant_id in rows}  # noqa: C416  # Row is no pair to mypy

@@ -38,19 +38,24 @@ class _Door:
         self._most_yen = current_issuer().step_up_yen
 
     def posting(self, row: Row, member_id: UUID) -> Posting:
-        said = {name: value for name, value in row.items() if name not in ("request_id", "member")}
-        name: dict[str, Any] = {
-            "requester": self._client_id,
-            "request_id": row["request_id"],
-            "params_hash": params_hash(path=self._path, member=row["member"], body=said),
-        }
+        said = dict(row)
+        request_id, member = said.pop("request_id"), said.pop("member")
+        fingerprint = params_hash(path=self._path, member=member, body=said)
         grant_id = self._grants.get(member_id)
         refused = self._refusal(row, grant_id)
         if refused is not None or grant_id is None:
             assert refused is not None
-            return Declined(**name, member_id=member_id, refused=refused)
+            return Declined(
+                requester=self._client_id,
+                request_id=request_id,
+                params_hash=fingerprint,
+                member_id=member_id,
+                refused=refused,
+            )
         return Payment(
-            **name,
+            requester=self._client_id,
+            request_id=request_id,
+            params_hash=fingerprint,
             member_id=member_id,
             money=row["money"],
             shop_id=self._names.shops[row["shop"]].id,

@@ -277,7 +277,7 @@ class Decision:
 
     rulings: tuple[Ruling, ...]
     accounts: Mapping[int, AccountChange]
-    wallets: Mapping[UUID, WalletChange]
+    wallets: Mapping[WalletState, WalletChange]
     controls: Mapping[UUID, ControlChange]
     codes: Mapping[UUID, UUID]
     """One-time codes used up, each with its transaction."""

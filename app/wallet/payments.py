@@ -87,13 +87,12 @@ def move(asked: Asked) -> Outcome:
 
 def params_hash(*, path: str, member: str, body: Mapping[str, Any]) -> bytes:
     """The fingerprint of what is asked. That it is a dry run is no part of it: nothing keeps one."""
-    said = {
-        name: value for name, value in body.items() if name != "dry_run" and _DEFAULTS.get(name, _REQUIRED) != value
-    }
+    said = dict(body)
+    said.pop("dry_run", None)
+    for name, default in _DEFAULTS.items():
+        if said.get(name) == default:
+            del said[name]
     return ledger.params_hash({"path": path, "member": member, "body": said})
-
-
-_REQUIRED = object()
 
 
 def items(body: Mapping[str, Any]) -> tuple[Item, ...]:

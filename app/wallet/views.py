@@ -85,8 +85,7 @@ def transaction(
 ) -> dict[str, Any]:
     """A transaction as every endpoint shows it. `parts`: code of money, yen, balance; None: those that are plain."""
     if not parts:
-        plain = plain_parts(kind=kind, money=money, amount_yen=amount_yen, balance_yen=balance_yen)
-        parts = [(part.money, part.amount_yen, part.balance_yen) for part in plain]
+        parts = plain_parts(kind=kind, money=money, amount_yen=amount_yen, balance_yen=balance_yen)
     shown = [
         {
             "money": names.money(code),
@@ -143,7 +142,7 @@ def of_outcome(
         balance_yen=outcome.balance_yen,
         names=names,
         may_see_balance=may_see_balance,
-        parts=[(part.money, part.amount_yen, part.balance_yen) for part in outcome.parts],
+        parts=outcome.parts,
         points_yen=outcome.points_yen,
         points_missing_yen=outcome.points_missing_yen,
         description=description,

@@ -132,7 +132,7 @@ def close(draft: Draft, transaction_id: UUID, posting: Close) -> NewTransaction:
     for lot, left_yen, book in lots:
         entry.take(wallet, lot, credit=draft.books.account(rule.books[book], rule.id), amount_yen=left_yen)
     draft.wallet_change(wallet).closes = True
-    amount_yen = -entry.changed.get(wallet.id, 0)
+    amount_yen = -entry.changed.get(wallet, 0)
     return of_wallet(entry, posting, wallet, kind="close", amount_yen=amount_yen)
 
 

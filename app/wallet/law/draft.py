@@ -40,7 +40,7 @@ class Draft:
     def __init__(self, books: Books) -> None:
         self.books = books
         self.accounts: dict[int, AccountChange] = {}
-        self.wallets: dict[UUID, WalletChange] = {}
+        self.wallets: dict[WalletState, WalletChange] = {}
         self.controls: dict[UUID, ControlChange] = {}
         self.refunded: dict[UUID, int] = {}
         self.ended_holds: dict[UUID, str] = {}
@@ -72,18 +72,18 @@ class Draft:
         return self.posted_yen(lot) - held_yen
 
     def total_yen(self, wallet: WalletState) -> int:
-        change = self.wallets.get(wallet.id)
+        change = self.wallets.get(wallet)
         return wallet.total_yen + change.change_yen if change else wallet.total_yen
 
     def pending_yen(self, wallet: WalletState) -> int:
-        change = self.wallets.get(wallet.id)
+        change = self.wallets.get(wallet)
         return wallet.pending_yen + change.pending_yen if change else wallet.pending_yen
 
     def is_over(self, wallet: WalletState, lot: AccountState) -> bool:
         """Whether a lot's value has expired. The undated lot has its day from its wallet."""
         last_day = lot.expires_on
         if last_day is None:
-            change = self.wallets.get(wallet.id)
+            change = self.wallets.get(wallet)
             last_day = change.expires_on if change is not None and change.expires_on else wallet.expires_on
         return last_day is not None and last_day < self.books.today
 
@@ -94,7 +94,7 @@ class Draft:
         ]
 
     def status(self, wallet: WalletState) -> str:
-        change = self.wallets.get(wallet.id)
+        change = self.wallets.get(wallet)
         return "closed" if change is not None and change.closes else wallet.status
 
     def wallet_spent_yen(self, wallet: WalletState) -> tuple[int, int]:
@@ -102,7 +102,7 @@ class Draft:
         day_yen, month_yen = spent_yen(
             wallet.spent_on, wallet.spent_day_yen, wallet.spent_month_yen, today=self.books.today
         )
-        change = self.wallets.get(wallet.id)
+        change = self.wallets.get(wallet)
         return (day_yen + change.day_yen, month_yen + change.month_yen) if change else (day_yen, month_yen)
 
     def spent_yen(self, control: Control) -> tuple[int, int]:
@@ -122,9 +122,9 @@ class Draft:
         return change
 
     def wallet_change(self, wallet: WalletState) -> WalletChange:
-        change = self.wallets.get(wallet.id)
+        change = self.wallets.get(wallet)
         if change is None:
-            change = self.wallets[wallet.id] = WalletChange(wallet)
+            change = self.wallets[wallet] = WalletChange(wallet)
         return change
 
     def spend(self, control_ids: Iterable[UUID], amount_yen: int) -> None:
@@ -135,7 +135,7 @@ class Draft:
                 change.day_yen += amount_yen
                 change.month_yen += amount_yen
 
-    def give_back(self, hold: HoldState, wallet_yen: dict[UUID, int], amount_yen: int) -> None:
+    def give_back(self, hold: HoldState, wallet_yen: dict[WalletState, int], amount_yen: int) -> None:
         """Take from the sums what a hold set aside and nobody took: of the day and the month it was counted in."""
         today = self.books.today
         if (hold.held_on.year, hold.held_on.month) != (today.year, today.month):
@@ -148,9 +148,9 @@ class Draft:
                 change.day_yen -= amount_yen if same_day else 0
                 change.month_yen -= amount_yen
                 change.given_back_yen += amount_yen
-        for wallet_id, yen in wallet_yen.items():
-            self.wallets[wallet_id].day_yen -= yen if same_day else 0
-            self.wallets[wallet_id].month_yen -= yen
+        for wallet, yen in wallet_yen.items():
+            self.wallets[wallet].day_yen -= yen if same_day else 0
+            self.wallets[wallet].month_yen -= yen
 
 
 class Entry:
@@ -165,8 +165,7 @@ class Entry:
         self.transaction_id = transaction_id
         self.before: list[NewTransaction] = []
         self.transfers: list[NewTransfer] = []
-        self.changed: dict[UUID, int] = {}
-        self._wallets: dict[UUID, WalletState] = {}
+        self.changed: dict[WalletState, int] = {}
 
     def take(self, wallet: WalletState, lot: AccountState, *, credit: AccountState, amount_yen: int) -> None:
         """Value leaves a lot."""
@@ -185,10 +184,7 @@ class Entry:
 
     def parts(self) -> tuple[Part, ...]:
         """What it did to each wallet."""
-        return tuple(
-            Part(self._wallets[key].money, yen, self.draft.total_yen(self._wallets[key]))
-            for key, yen in self.changed.items()
-        )
+        return tuple([Part(wallet.money, yen, self.draft.total_yen(wallet)) for wallet, yen in self.changed.items()])
 
     def balance_yen(self, wallet: WalletState | None) -> int:
         return self.draft.total_yen(wallet) if wallet is not None else 0
@@ -199,8 +195,7 @@ class Entry:
 
     def _change(self, wallet: WalletState, change_yen: int) -> None:
         self.draft.wallet_change(wallet).change_yen += change_yen
-        self._wallets[wallet.id] = wallet
-        self.changed[wallet.id] = self.changed.get(wallet.id, 0) + change_yen
+        self.changed[wallet] = self.changed.get(wallet, 0) + change_yen
 
     def _move(self, debit: AccountState, credit: AccountState, amount_yen: int) -> None:
         assert debit.money_id == credit.money_id, "value never changes its money inside a transfer"

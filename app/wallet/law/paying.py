@@ -137,7 +137,7 @@ class _Taken:
 
     def __init__(self) -> None:
         self.monies: dict[str, int] = {}
-        self.rest_yen: dict[UUID, int] = {}
+        self.rest_yen: dict[WalletState, int] = {}
 
 
 def _take_held(entry: Entry, held: HoldState, amount_yen: int) -> _Taken:
@@ -154,12 +154,12 @@ def _take_held(entry: Entry, held: HoldState, amount_yen: int) -> _Taken:
             taken.monies[wallet.money] = taken.monies.get(wallet.money, 0) + part_yen
             amount_yen -= part_yen
         if held_yen > part_yen:
-            taken.rest_yen[wallet.id] = taken.rest_yen.get(wallet.id, 0) + held_yen - part_yen
+            taken.rest_yen[wallet] = taken.rest_yen.get(wallet, 0) + held_yen - part_yen
     assert amount_yen == 0, "a hold's parts add up to it"
     return taken
 
 
-def _end(draft: Draft, held: HoldState, state: str, *, rest: dict[UUID, int], rest_yen: int) -> None:
+def _end(draft: Draft, held: HoldState, state: str, *, rest: dict[WalletState, int], rest_yen: int) -> None:
     draft.ended_holds[held.id] = state
     draft.give_back(held, rest, rest_yen)
 
