@@ -48,7 +48,7 @@ BEGIN
     ), side AS (
         SELECT DISTINCT kind, of_money_id, agreed_before, money_id, credit_account_id FROM moved
     ), given AS (
-        SELECT bool_and(credit.id IS NOT NULL) AS found, min(CASE
+        SELECT count(*) = count(credit.id) AS found, min(CASE
                  WHEN side.kind IN ('payment', 'capture') AND credit.shop_id IS NOT NULL AND shop.status <> 'open'
                    THEN 'a shop that is closed'
                  WHEN side.kind = 'payment' AND credit.shop_id IS NOT NULL AND sm.accepted IS NOT TRUE
@@ -71,7 +71,7 @@ BEGIN
     SELECT coalesce(taken.broken, given.broken), taken.found = (SELECT count(*) FROM added) AND given.found
       INTO broken, whole
       FROM taken, given;
-    IF whole IS NOT TRUE THEN
+    IF NOT whole THEN
         RAISE EXCEPTION 'a transfer of a transaction or an account that is not there, or of another money'
             USING ERRCODE = 'foreign_key_violation';
     END IF;

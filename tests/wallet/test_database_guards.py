@@ -146,6 +146,15 @@ def test_a_request_has_its_transaction(connection: psycopg.Connection) -> None:
         )
 
 
+def test_a_transaction_has_one_request(connection: psycopg.Connection) -> None:
+    with pytest.raises(psycopg.errors.ForeignKeyViolation, match="whose transaction is not there"):
+        connection.execute(
+            "INSERT INTO request (requester, request_id, issuer_id, params_hash, transaction_id, answer)"
+            " SELECT requester, 'a second name', issuer_id, params_hash, transaction_id, answer FROM request"
+            "  WHERE transaction_id IS NOT NULL LIMIT 1"
+        )
+
+
 def test_a_name_is_used_once(connection: psycopg.Connection) -> None:
     with pytest.raises(psycopg.errors.UniqueViolation, match="pk_request"):
         connection.execute(
