@@ -40,26 +40,37 @@ def emulate(*, idm: str, blocks: Mapping[int, bytes], port: int, on_read: Callab
 
     Raises PortTaken.
     """
+
+    def read_block(number: int, begin: bool, end: bool) -> bytes | None:
+        if end:
+            on_read()
+        return blocks.get(number)
+
+    def power_up(tag: Type3TagEmulation) -> None:
+        tag.add_service(SERVICE, read_block, None)
+
+    hold(f"01{idm}{PMM}{SYSTEM:04X}", port=port, power_up=power_up)
+
+
+def hold(sensf_res: str, *, port: int, power_up: Callable[[Type3TagEmulation], None]) -> None:
+    """Be a card on the reader until Ctrl-C: what it answers to a poll (IDm, PMm, system; in hex), and, from
+    `power_up`, which is called whenever a reader takes it up, its services. Raises PortTaken.
+    """
+
+    def as_card(target: LocalTarget) -> LocalTarget:
+        target.brty = "212F"
+        target.sensf_res = bytearray.fromhex(sensf_res)
+        return target
+
     _check_free(port)
     with ContactlessFrontend(f"udp:localhost:{port}") as radio:
         while True:
-            tag = radio.connect(
-                card={
-                    "on-startup": lambda target: _as_card(target, idm),
-                    "on-connect": _take_over,
-                    "timeout": LISTEN_S,
-                }
-            )
+            tag = radio.connect(card={"on-startup": as_card, "on-connect": _take_over, "timeout": LISTEN_S})
             if tag is False:
                 return  # nfcpy turns Ctrl-C into this
             if tag is not None:
-                _answer(tag, blocks, on_read)
-
-
-def _as_card(target: LocalTarget, idm: str) -> LocalTarget:
-    target.brty = "212F"
-    target.sensf_res = bytearray.fromhex(f"01{idm}{PMM}{SYSTEM:04X}")
-    return target
+                power_up(tag)
+                _answer(tag)
 
 
 def _take_over(tag: Type3TagEmulation) -> bool:
@@ -67,15 +78,8 @@ def _take_over(tag: Type3TagEmulation) -> bool:
     return False
 
 
-def _answer(tag: Type3TagEmulation, blocks: Mapping[int, bytes], on_read: Callable[[], None]) -> None:
+def _answer(tag: Type3TagEmulation) -> None:
     """Answer one reader until it goes away."""
-
-    def read_block(number: int, begin: bool, end: bool) -> bytes | None:
-        if end:
-            on_read()
-        return blocks.get(number)
-
-    tag.add_service(SERVICE, read_block, None)
     command = tag.cmd
     try:
         while True:

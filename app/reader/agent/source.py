@@ -1,6 +1,7 @@
 """Where cards come from. A source is a port; this one speaks to any reader nfcpy knows (`usb`, or `udp:` in tests).
 
-Only raw blocks are read here; what they say is the server's to judge. Block 1, the bearer's name, is not read.
+Only raw blocks are read here; what they say, and whether a card's proof is one, is the server's to judge. Block 1 of
+a student card, the bearer's name, is not read.
 """
 
 from __future__ import annotations
@@ -8,8 +9,9 @@ from __future__ import annotations
 import errno
 import itertools
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol
 
@@ -18,25 +20,39 @@ import nfc.tag
 from nfc.clf import ContactlessFrontend, RemoteTarget
 from nfc.tag.tt3 import BlockCode, ServiceCode, Type3Tag
 
+Prove = Callable[[Type3Tag, bytes], Mapping[str, str]]
+"""Has a card answer a challenge (16 bytes); gives the blocks that prove it, in hex. Raises HoldAgain, WrongCard."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardProfile:
-    """Which system of a card to poll, and which blocks of which service to read."""
+    """Which system of a card to poll, and which blocks of which service to read: none where its IDm is all we want.
 
+    `name` is what the server calls the profile. `prove` is there where such a card can answer a challenge.
+    """
+
+    name: str
     system: int
     service: int
     blocks: tuple[int, ...]
+    prove: Prove | None = None
 
 
-FCF = CardProfile(system=0xFE00, service=0x1A8B, blocks=(0, 2, 3))
+FCF = CardProfile(name="fcf", system=0xFE00, service=0x1A8B, blocks=(0, 2, 3))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadCard:
-    """One reading: the IDm of the profile's system (it differs per system) and the raw blocks, in hex."""
+    """One reading: the IDm of the profile's system (it differs per system) and the raw blocks, in hex.
+
+    `profile` is the name of the profile by which the card was found. `proof` has the blocks by which it answered the
+    challenge: empty where there was none, or the card answers none.
+    """
 
     idm: str
     blocks: Mapping[str, str]
+    profile: str = FCF.name
+    proof: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def last4(self) -> str:
@@ -72,15 +88,33 @@ class WrongCard(SourceError):
 class Source(Protocol):
     """Something that reads cards."""
 
-    def wait_for_card(self, timeout_s: float) -> ReadCard | None:
-        """The next card, or None when nobody held one in time. Raises HoldAgain, WrongCard, NoReader."""
+    def wait_for_card(self, timeout_s: float, challenge: bytes | None = None) -> ReadCard | None:
+        """The next card, or None when nobody held one in time. A card that can answers the challenge in the same
+        touch. Raises HoldAgain, WrongCard, NoReader.
+        """
+
+
+@contextmanager
+def card_answers() -> Iterator[None]:
+    """Around commands to a card: what went wrong, in words of ours. Raises HoldAgain, WrongCard, NoReader."""
+    try:
+        yield
+    except nfc.tag.TagCommandError as error:
+        # Above 0xFF the card itself answered, with its status: it has no such service, or does not do that.
+        raise (WrongCard if error.errno > 0xFF else HoldAgain) from error
+    except OSError as error:
+        raise NoReader from error
 
 
 class NfcpySource:
-    """A reader nfcpy knows, named by its path. A context manager. Raises NoReader, ReaderForbidden."""
+    """A reader nfcpy knows, named by its path. A context manager. Raises NoReader, ReaderForbidden.
 
-    def __init__(self, path: str, profile: CardProfile = FCF) -> None:
-        self._profile = profile
+    It looks for cards of the profiles, in their order: one that is of two is read as the first. Student cards only,
+    where nothing else is said.
+    """
+
+    def __init__(self, path: str, *profiles: CardProfile) -> None:
+        self._profiles = profiles or (FCF,)
         try:
             self._reader = ContactlessFrontend(path)
         except OSError as error:
@@ -97,18 +131,26 @@ class NfcpySource:
     ) -> None:
         self._reader.close()
 
-    def wait_for_card(self, timeout_s: float) -> ReadCard | None:
+    def wait_for_card(self, timeout_s: float, challenge: bytes | None = None) -> ReadCard | None:
         """See Source."""
-        wanted = RemoteTarget("212F", sensf_req=bytearray.fromhex(f"00{self._profile.system:04X}0100"))
         ends_at = time.monotonic() + timeout_s
         while time.monotonic() < ends_at:
-            found = self._sense(wanted)
+            found = self._look()
             if found is None and self._sense(next(self._others)) is not None:
-                found = self._sense(wanted, times=2)  # or did the right card come just now?
+                found = self._look(times=2)  # or did the right card come just now?
                 if found is None:
                     raise WrongCard
             if found is not None:
-                return self._read(found)
+                return self._read(*found, challenge)
+        return None
+
+    def _look(self, *, times: int = 1) -> tuple[CardProfile, RemoteTarget] | None:
+        """One round: is there a card of any profile?"""
+        for profile in self._profiles:
+            wanted = RemoteTarget("212F", sensf_req=bytearray.fromhex(f"00{profile.system:04X}0100"))
+            found = self._sense(wanted, times=times)
+            if found is not None:
+                return profile, found
         return None
 
     def _sense(self, target: RemoteTarget, *, times: int = 1) -> RemoteTarget | None:
@@ -119,17 +161,23 @@ class NfcpySource:
         except OSError as error:
             raise NoReader from error
 
-    def _read(self, found: RemoteTarget) -> ReadCard:
-        profile = self._profile
+    def _read(self, profile: CardProfile, found: RemoteTarget, challenge: bytes | None) -> ReadCard:
         tag = nfc.tag.activate(self._reader, found)
         if not isinstance(tag, Type3Tag):
             raise WrongCard
-        service = ServiceCode(profile.service >> 6, profile.service & 0x3F)
-        try:
-            # One command for all blocks: they cannot come from two cards.
-            data = tag.read_without_encryption([service], [BlockCode(number) for number in profile.blocks])
-        except nfc.tag.TagCommandError as error:
-            # Above 0xFF the card itself answered, with its status: it has no such service.
-            raise (WrongCard if error.errno > 0xFF else HoldAgain) from error
-        blocks = {str(number): data[i * 16 : i * 16 + 16].hex() for i, number in enumerate(profile.blocks)}
-        return ReadCard(idm=tag.idm.hex().upper(), blocks=blocks)
+        return ReadCard(
+            idm=tag.idm.hex().upper(),
+            blocks=_blocks(tag, profile),
+            profile=profile.name,
+            proof=profile.prove(tag, challenge) if profile.prove is not None and challenge is not None else {},
+        )
+
+
+def _blocks(tag: Type3Tag, profile: CardProfile) -> dict[str, str]:
+    if not profile.blocks:
+        return {}
+    service = ServiceCode(profile.service >> 6, profile.service & 0x3F)
+    with card_answers():
+        # One command for all blocks: they cannot come from two cards.
+        data = tag.read_without_encryption([service], [BlockCode(number) for number in profile.blocks])
+    return {str(number): data[i * 16 : i * 16 + 16].hex() for i, number in enumerate(profile.blocks)}

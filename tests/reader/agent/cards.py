@@ -33,12 +33,12 @@ def card_on_reader(*, idm: str, port: int, student_id: str = "26A10045") -> Iter
             process.terminate()
 
 
-def read_card(source: Source, *, within_s: float = 20) -> ReadCard:
+def read_card(source: Source, *, challenge: bytes | None = None, within_s: float = 20) -> ReadCard:
     """The card, held again as often as it takes: a busy machine may lose a step, as a hand does."""
     ends_at = time.monotonic() + within_s
     while (left_s := ends_at - time.monotonic()) > 0:
         with suppress(HoldAgain):
-            card = source.wait_for_card(left_s)
+            card = source.wait_for_card(left_s, challenge)
             assert card is not None, "no card was found in time"
             return card
     raise AssertionError("the card was never read in time")

@@ -28,6 +28,7 @@ def test_a_card_is_read_without_its_name() -> None:
     blocks = fcf_blocks()
     assert read == ReadCard(idm=IDM, blocks={str(number): blocks[number].hex() for number in (0, 2, 3)})
     assert read.last4 == "5D60"
+    assert read.profile == "fcf"
 
 
 def test_the_same_card_can_be_read_again_and_again() -> None:
@@ -72,7 +73,7 @@ def test_a_card_may_come_later() -> None:
 
 def test_a_card_without_the_service_is_the_wrong_card() -> None:
     port = free_udp_port()
-    profile = CardProfile(system=FCF.system, service=0x50CB, blocks=(0,))
+    profile = CardProfile(name="purse", system=FCF.system, service=0x50CB, blocks=(0,))
     with (
         card_on_reader(idm=IDM, port=port),
         NfcpySource(f"udp:localhost:{port}", profile) as source,
@@ -83,7 +84,7 @@ def test_a_card_without_the_service_is_the_wrong_card() -> None:
 
 def test_a_card_of_another_system_is_the_wrong_card() -> None:
     port = free_udp_port()
-    profile = CardProfile(system=0x0003, service=FCF.service, blocks=FCF.blocks)
+    profile = CardProfile(name="suica", system=0x0003, service=FCF.service, blocks=FCF.blocks)
     with (
         card_on_reader(idm=IDM, port=port),
         NfcpySource(f"udp:localhost:{port}", profile) as source,
