@@ -19,7 +19,7 @@ from app.member import pages as member_pages
 from app.messaging import dev_mailbox
 from app.oauth import wiring as oauth
 from app.reader import api as reader_api
-from app.reader import service as reader_service
+from app.reader import cards_api, terminals
 from app.reader.codes import api as till_codes_api
 from app.settings import Settings
 from app.wallet import api as wallet_api
@@ -73,7 +73,7 @@ def create_app(settings: Settings) -> Flask:
     member_pages.init_app(app)
     dev_mailbox.init_app(app, settings)
     oauth.init_app(app, settings, controls=GrantControls())
-    refunds.init_app(app, till_of=reader_service.till_of)
+    refunds.init_app(app, till_of=terminals.till_of)
     proof_pages.init_app(app)
     app.register_blueprint(suspension_pages.pages)
     app.register_blueprint(charge_endpoints.blueprint)
@@ -90,6 +90,7 @@ def create_app(settings: Settings) -> Flask:
         links_api.blueprint,
         suspension_api.blueprint,
         reader_api.blueprint,
+        cards_api.blueprint,
         till_codes_api.blueprint,
         proof_api.blueprint,
         statement_api.blueprint,

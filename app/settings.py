@@ -36,7 +36,8 @@ class Settings:
 
     `secret_key` signs cookies and keys the hashes of short codes; `sealing_key` encrypts what must be readable
     again (signing keys, queued mail); `card_pepper` keys the hashes of card numbers and can never be changed
-    without registering every card again. Each is 32 bytes.
+    without registering every card again. Each is 32 bytes; so is `lite_s_key`, from which the keys of the co-op's own
+    FeliCa Lite-S cards are made, where it issues such.
     """
 
     environment: Environment
@@ -44,12 +45,14 @@ class Settings:
     secret_key: bytes = field(repr=False)
     sealing_key: bytes = field(repr=False)
     card_pepper: bytes = field(repr=False)
+    lite_s_key: bytes | None = field(default=None, repr=False)
     issuer_url: str = "http://localhost:8000"
     mypage_url: str = "http://localhost:8001"
     mail_url: str = "smtp://localhost:25"
     mail_from: str = "no-reply@localhost"
     sms_url: str = ""
     instance_path: Path = Path("instance")
+    reader_profiles: Path | None = None
     trusted_proxies: int = 0
     default_locale: str = "ja"
     time_zone: str = "Asia/Tokyo"
@@ -97,12 +100,14 @@ class Settings:
             secret_key=_key(source, "KUMIAI_SECRET_KEY"),
             sealing_key=_key(source, "KUMIAI_SEALING_KEY"),
             card_pepper=_key(source, "KUMIAI_CARD_PEPPER"),
+            lite_s_key=lite_s_key(source),
             issuer_url=source.get("KUMIAI_ISSUER_URL", cls.issuer_url).rstrip("/"),
             mypage_url=source.get("KUMIAI_MYPAGE_URL", cls.mypage_url).rstrip("/"),
             mail_url=source.get("KUMIAI_MAIL_URL", cls.mail_url),
             mail_from=source.get("KUMIAI_MAIL_FROM", cls.mail_from),
             sms_url=source.get("KUMIAI_SMS_URL", cls.sms_url),
             instance_path=Path(source.get("KUMIAI_INSTANCE", "instance")).resolve(),
+            reader_profiles=_profiles(source),
             trusted_proxies=_count(source, "KUMIAI_TRUSTED_PROXIES"),
             default_locale=source.get("KUMIAI_DEFAULT_LOCALE", cls.default_locale),
             time_zone=source.get("KUMIAI_TIME_ZONE", cls.time_zone),
@@ -170,6 +175,21 @@ def development_environment() -> Mapping[str, str]:
         return os.environ
     lines = (line.partition("=") for line in file.read_text().splitlines())
     return {**{name: value for name, _, value in lines}, **os.environ}
+
+
+def lite_s_key(source: Mapping[str, str]) -> bytes | None:
+    """The master key of Lite-S cards, or None: by itself, for where cards are issued. Raises SettingsError."""
+    return _key(source, "KUMIAI_LITE_S_KEY") if source.get("KUMIAI_LITE_S_KEY") else None
+
+
+def _profiles(source: Mapping[str, str]) -> Path | None:
+    """The issuer's own file of reader profiles. Raises SettingsError where it is not there."""
+    path = Path(source.get("KUMIAI_READER_PROFILES", ""))
+    if path == Path():
+        return None
+    if not path.is_file():
+        raise SettingsError(f"KUMIAI_READER_PROFILES: there is no file {path}")
+    return path.resolve()
 
 
 def _required(source: Mapping[str, str], name: str, example: str) -> str:

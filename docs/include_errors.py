@@ -12,6 +12,7 @@ from babel.messages.pofile import read_po
 from app.charge import errors as charge
 from app.errors import DomainError, NotFound, TooManyRequests
 from app.oauth.errors import InsufficientScope, InsufficientUserAuthentication, InvalidToken, MissingToken
+from app.reader import errors as reader
 from app.wallet.bulk import errors as bulk
 from app.wallet.errors import STATUS_OF
 from app.wallet.statement.monthly import StatementTooLong
@@ -59,6 +60,14 @@ _CLASSES: dict[str, tuple[type[DomainError], ...]] = {
         charge.IdentityCheckFailed,
         charge.IdentityUnknown,
         charge.GatewayAway,
+    ),
+    "Cards and PINs": (
+        reader.CardUnreadable,
+        reader.CardTaken,
+        reader.ProfileUnknown,
+        reader.PinWrongForm,
+        reader.PinGuessable,
+        reader.RegistrationCodeUnusable,
     ),
     "Statements, bulk jobs, webhooks": (
         StatementTooLong,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from app import clock
-from app.reader.fcf import BLOCK_BYTES
+from app.reader.profiles import BLOCK_BYTES
 
 IDM = "0114B7F2A93C5D60"
 STUDENT_ID = "26A10045"

@@ -21,7 +21,8 @@ from app.member import service as members
 from app.member.models import Member
 from app.oauth.clients import register_client
 from app.oauth.models import OAuthClient
-from app.reader import service as reader
+from app.reader import cards, terminals
+from app.reader.cards import Reading
 from app.reader.models import Terminal
 from app.wallet import ledger, setup
 from app.wallet.models import Money, MoveRule, Shop
@@ -98,7 +99,7 @@ def seed(secrets: Mapping[str, str]) -> None:
         ids = {member.email: _member(issuer_id, member, list(monies.values())) for member in MEMBERS}
         _clients(secrets, list(shops.values()))
         _terminal(shops["canteen"])
-        reader.register_card(member_id=ids[HANAKO.email], idm=demo_card.IDM, blocks=demo_card.fcf_blocks())
+        cards.register(Reading(idm=demo_card.IDM, blocks=demo_card.fcf_blocks()), member_id=ids[HANAKO.email])
     for member in MEMBERS:
         for money, amount_yen in member.balances.items():
             _pay_in(ids[member.email], member, money, amount_yen)
@@ -167,7 +168,7 @@ def _member(issuer_id: UUID, member: DemoMember, monies: Sequence[Money]) -> UUI
 def _terminal(shop: Shop) -> None:
     """Register the till unless it is there: registering it again would undo that it was revoked."""
     if session().scalar(select(Terminal.id).where(Terminal.client_id == _TILL)) is None:
-        reader.register_terminal(shop_id=shop.id, client_id=_TILL, name="中央食堂 1番レジ", default_money="meal")
+        terminals.register(shop_id=shop.id, client_id=_TILL, name="中央食堂 1番レジ", default_money="meal")
 
 
 def _clients(secrets: Mapping[str, str], shops: Sequence[Shop]) -> None:

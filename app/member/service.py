@@ -223,6 +223,14 @@ def _mail_code(member: Member, code: codes.IssuedCode, message: str) -> None:
     outbox.emit("mail", mail, expires_at=code.expires_at)
 
 
+def family_name_of(member_id: UUID) -> str:
+    """A member's family name: what staff compares with the person before them."""
+    with autocommit().connect() as connection:
+        name = connection.scalar(select(Member.family_name).where(Member.id == member_id))
+    assert name is not None
+    return name
+
+
 def name_of(member_id: UUID) -> str:
     """A member's name, family name first."""
     with autocommit().connect() as connection:

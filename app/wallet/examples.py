@@ -133,6 +133,16 @@ TAP = {
     "request_id": "tap-2026-11-23-0001",
     "taken_at": "2026-11-23T12:34:56.123000+09:00",
 }
+VOID: dict[str, Any] = {
+    **REFUND,
+    "amount_yen": 450,
+    "signed_amount_yen": 450,
+    "parts": [_part(_MEAL, 450, 2_000), _part(_POINTS, -4, 0)],
+    "points_granted_yen": -4,
+    "description": "",
+    "request_id": "void:tap-2026-11-23-0009",
+    "balance_yen": 2_000,
+}
 BY_CODE: dict[str, Any] = {"metadata": {}}
 
 _UNSEEN = [_part(_MEAL, -450, None), _part(_POINTS, 4, None)]

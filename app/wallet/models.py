@@ -363,11 +363,16 @@ def named(transaction: Any) -> ColumnElement[bool]:
 
 
 class SpendControl(Base):
-    """What the ledger must know of a grant, card or terminal: may it spend, and how much. Locked by the poster."""
+    """What the ledger must know of a grant, terminal or card: may it spend, and how much. Locked by the poster.
+
+    A card has one more for each level of assurance (`tap_…`), by which its taps are limited.
+    """
 
     __tablename__ = "spend_control"
     __table_args__ = (
-        CheckConstraint("kind IN ('grant', 'card', 'terminal')", name="kind"),
+        CheckConstraint(
+            "kind IN ('grant', 'card', 'terminal', 'tap_idm', 'tap_fcf', 'tap_pin', 'tap_mac')", name="kind"
+        ),
         CheckConstraint("status IN ('active', 'revoked', 'lost')", name="status"),
         CheckConstraint("max_per_payment_yen > 0", name="max_per_payment_positive"),
         CheckConstraint("max_per_day_yen > 0", name="max_per_day_positive"),

@@ -26,6 +26,7 @@ def put_control(
     *,
     control_id: UUID,
     kind: str,
+    status: str = "active",
     max_per_payment_yen: int | None = None,
     max_per_day_yen: int | None = None,
     max_per_month_yen: int | None = None,
@@ -33,10 +34,10 @@ def put_control(
     monies: Sequence[str] | None = None,
     shops: Sequence[UUID] | None = None,
 ) -> None:
-    """Write the control of a grant, card or terminal, active, replacing what it said before but not what was spent."""
+    """Write the control of a grant, card or terminal, replacing what it said before but not what was spent."""
     values = {
         "kind": kind,
-        "status": "active",
+        "status": status,
         "max_per_payment_yen": max_per_payment_yen,
         "max_per_day_yen": max_per_day_yen,
         "max_per_month_yen": max_per_month_yen,
@@ -51,6 +52,19 @@ def put_control(
 def set_status(control_id: UUID, status: str) -> None:
     """Set a control to active, revoked or lost; a control that does not exist stays absent, which spends nothing."""
     session().execute(update(SpendControl).where(SpendControl.id == control_id).values(status=status))
+
+
+def change_kind(kind: str, *, status: str, max_per_payment_yen: int | None, max_per_day_yen: int | None) -> int:
+    """Change every control of the issuer of this kind, locked in the poster's order; returns how many."""
+    ours = (SpendControl.issuer_id == current_issuer().id, SpendControl.kind == kind)
+    held = select(SpendControl.id).where(*ours).order_by(SpendControl.id).with_for_update(key_share=True).cte("held")
+    changed = session().execute(
+        update(SpendControl)
+        .where(SpendControl.id == held.c.id)
+        .values(status=status, max_per_payment_yen=max_per_payment_yen, max_per_day_yen=max_per_day_yen)
+        .returning(SpendControl.id)
+    )
+    return len(changed.all())
 
 
 class GrantControls:

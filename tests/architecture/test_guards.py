@@ -79,6 +79,8 @@ def test_rooms_stay_small() -> None:
 EXAMPLES = {
     "charge_id": UUID(int=1),
     "link_id": UUID(int=1),
+    "card_id": UUID(int=1),
+    "tap_id": "tap-1",
     "client_id": "example_app",
     "code": "not_found",
     "code_id": UUID(int=1),

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from app.charge.schemas import LINK_CODE
 from app.openapi_examples import IN_PATH
+from app.reader.schemas import IDM as CARD_IDM
+from app.reader.schemas import REGISTRATION_CODE
 from app.wallet.codes.schemas import MEMBERS_DIGITS, SHOPS_DIGITS
 from tests.contract.stage import Stage
 
@@ -40,6 +42,10 @@ def _post(path: str, caller: str = "member", names: Callable[[Stage], Names] = l
     return Operation(method="POST", path=path, caller=caller, names=names)
 
 
+def _put(path: str, caller: str) -> Operation:
+    return Operation(method="PUT", path=path, caller=caller)
+
+
 def _delete(path: str, caller: str, names: Callable[[Stage], Names]) -> Operation:
     return Operation(method="DELETE", path=path, caller=caller, names=names)
 
@@ -52,6 +58,11 @@ def _id(parameter: str, make: Callable[[Stage], str]) -> Callable[[Stage], Names
 def _delivery(stage: Stage) -> Names:
     endpoint, delivery = stage.delivery()
     return {IN_PATH["endpoint_id"]: endpoint, IN_PATH["delivery_id"]: delivery}
+
+
+def _other_card(stage: Stage) -> Names:
+    """Another card than that which pays in the other examples."""
+    return {CARD_IDM: stage.new_idm()}
 
 
 _payment = _id("payment_id", Stage.payment)
@@ -111,6 +122,21 @@ OPERATIONS = (
     _post("/v1/code-payments", "till", lambda stage: {MEMBERS_DIGITS: stage.code(caller="wallet")["code"]}),
     _post("/v1/code-charges", "till", lambda stage: {MEMBERS_DIGITS: stage.code("charge", caller="wallet")["code"]}),
     _post("/v1/taps", "till"),
+    _post("/v1/taps/preview", "till"),
+    _post("/v1/taps/{tap_id}/void", "till", lambda stage: {IN_PATH["tap_id"]: stage.tap()}),
+    _post("/v1/taps/challenges", "till"),
+    _get("/v1/reader-profiles", "till"),
+    _get("/v1/cards"),
+    _post("/v1/cards", "member", _other_card),
+    _post("/v1/cards/{card_id}/lost", "member", _id("card_id", Stage.card)),
+    _put("/v1/cards/pin", "member"),
+    _post("/v1/cards/registration-codes"),
+    _post(
+        "/v1/card-registrations",
+        "till",
+        lambda stage: {REGISTRATION_CODE: stage.registration_code()} | _other_card(stage),
+    ),
+    _post("/v1/cards/handed-in", "till", lambda stage: {CARD_IDM: stage.card_number()}),
     _post("/v1/suspend", "stopping"),
     _get("/v1/shops/{shop}/transactions", "shop"),
     _get("/v1/shops/{shop}/balance", "shop"),

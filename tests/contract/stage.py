@@ -21,7 +21,8 @@ from app.factory import create_app
 from app.issuer import current_issuer
 from app.member.service import register_member
 from app.oauth.clients import register_client
-from app.reader import service as reader
+from app.reader import cards, terminals
+from app.reader.cards import Reading
 from app.settings import Settings
 from app.wallet import ledger, setup
 from app.wallet.bulk.runner import BulkRunner
@@ -33,7 +34,7 @@ from tests.wallet.proof.books import age, look
 IDM = "0114B7F2A93C5D60"
 BLOCKS = {0: "30313236413130303435202020203031", 2: "39393030303030313230323630343031"}
 BLOCKS[3] = "32303330303333313030303130303435"
-FOR_MEMBERS = ("profile", "balance", "history", "payment", "charge", "move")
+FOR_MEMBERS = ("profile", "balance", "history", "payment", "charge", "move", "card")
 EMAILS = ("hanako@example.ac.jp", "taro@example.ac.jp", "alice@example.ac.jp")
 
 
@@ -55,6 +56,30 @@ class Stage:
         answer = self.app.test_client().open(path, method=method, headers=headers, **sent)
         assert answer.status_code < 300, answer.text
         return answer.get_json()
+
+    def tap(self) -> str:
+        """A tap that was just paid."""
+        body = {**self.example("/v1/taps"), "tap_id": secrets.token_hex(8)}
+        headers = {"Authorization": f"Bearer {self.tokens['till']}"}
+        answer = self.app.test_client().post("/v1/taps", json=body, headers=headers)
+        assert answer.status_code == 201, answer.text
+        return str(body["tap_id"])
+
+    def new_idm(self) -> str:
+        return f"0114{secrets.token_hex(6)}".upper()
+
+    def card_number(self) -> str:
+        """The IDm of a card of hers that may be lost."""
+        number = self.new_idm()
+        self.ask("member", "POST", "/v1/cards", json={**self.example("/v1/cards"), "idm": number})
+        return number
+
+    def card(self) -> str:
+        body = {**self.example("/v1/cards"), "idm": self.new_idm()}
+        return str(self.ask("member", "POST", "/v1/cards", json=body)["id"])
+
+    def registration_code(self) -> str:
+        return str(self.ask("member", "POST", "/v1/cards/registration-codes")["code"])
 
     def example(self, path: str) -> Any:
         """The body that the document shows of a POST."""
@@ -224,11 +249,9 @@ def _till(stage: Stage) -> str:
     scopes = ["till", "till:charge"]
     client_id = _register("till", scopes)
     with transaction():
-        reader.register_terminal(
-            shop_id=stage.shops[0], client_id=client_id, name="中央食堂 1番レジ", default_money="meal"
-        )
+        terminals.register(shop_id=stage.shops[0], client_id=client_id, name="中央食堂 1番レジ", default_money="meal")
         blocks = {number: bytes.fromhex(block) for number, block in BLOCKS.items()}
-        reader.register_card(member_id=stage.members[0], idm=IDM, blocks=blocks)
+        cards.register(Reading(idm=IDM, blocks=blocks), member_id=stage.members[0])
     return factories.access_token(member_id=None, client_id=client_id, scopes=scopes)
 
 

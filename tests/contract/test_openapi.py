@@ -32,7 +32,7 @@ def generated(count: int) -> settings:
     )
 
 
-TRIED = {"GET": 15, "DELETE": 15, "POST": 40, "PATCH": 40}
+TRIED = {"GET": 15, "DELETE": 15, "POST": 40, "PUT": 40, "PATCH": 40}
 NAMES = frozenset(
     {"money", "shop", "from", "to", "amount_yen", "items", "card", "code", "url", "expires_in_s", "payments"}
     | {"expected_sum_yen", "skip_bad_lines"}

@@ -16,7 +16,7 @@ from app.cli import main
 from app.db import transaction
 from app.demo import demo_card
 from app.demo.seed import MEMBERS, seed
-from app.reader import fcf, service
+from app.reader import profiles, terminals
 from app.reader.models import Terminal
 
 KEY = base64.b64encode(b"k" * 32).decode()
@@ -80,7 +80,7 @@ def test_a_revoked_till_stays_revoked(fresh_app: Flask) -> None:
     with fresh_app.app_context():
         seed(SECRETS)
         with transaction() as session:
-            service.revoke_terminal(session.query(Terminal.id).scalar())
+            terminals.revoke(session.query(Terminal.id).scalar())
         seed(SECRETS)
     answer = sell(fresh_app)
     assert (answer.status_code, answer.json["code"]) == (403, "terminal_revoked")
@@ -105,4 +105,4 @@ def test_the_card_of_a_demo_made_long_ago_still_pays(fresh_app: Flask, monkeypat
 )
 def test_the_card_is_good_for_a_year_at_least(monkeypatch: pytest.MonkeyPatch, today: date, last_day: date) -> None:
     monkeypatch.setattr(clock, "now", lambda: datetime(today.year, today.month, today.day, tzinfo=UTC))
-    assert fcf.parse(demo_card.fcf_blocks()).valid_until == last_day
+    assert profiles.parse(demo_card.fcf_blocks(), profiles.profiles()["fcf"]).valid_until == last_day

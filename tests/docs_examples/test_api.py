@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from app.db import transaction
-from app.reader import service as reader
+from app.reader import terminals
 from app.wallet import directory
 from app.wallet.settlement import closing
 from tests import factories
@@ -134,7 +134,7 @@ def test_codes_both_ways(place: Place) -> None:
     with place.live.app.app_context():
         till = factories.oauth_client(profile="till")
         with transaction():
-            reader.register_terminal(shop_id=place.shop_id, client_id=till.id, name="レジ1", default_money=place.money)
+            terminals.register(shop_id=place.shop_id, client_id=till.id, name="レジ1", default_money=place.money)
         token = factories.access_token(member_id=None, client_id=till.id, scopes=["till"])
     text = said("codes.py", {**place.known, "TILL_TOKEN": token})
     assert "中央食堂 asks for 450 yen" in text or "Central Canteen asks for 450 yen" in text

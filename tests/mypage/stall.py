@@ -16,7 +16,7 @@ from app.issuer import current_issuer
 from app.oauth.clients import register_client
 from app.oauth.models import OAuthClient
 from app.oauth.registry import set_shops
-from app.reader import service as reader
+from app.reader import terminals
 from app.wallet import ledger, setup
 from app.wallet.models import Money
 from app.wallet.postings import Accepted, Adjustment
@@ -116,7 +116,7 @@ def stall(live: Live) -> Stall:
         codes = {"base": base.code, "meal": meal.code, "points": points.code}
         shop_id, till = shop.id, f"till_{tag}"
         register_client(client_id=till, name_ja="レジ", name_en="Till", profile="till", scopes=["till", "till:refund"])
-        reader.register_terminal(shop_id=shop_id, client_id=till, name="レジ1", default_money=codes["meal"])
+        terminals.register(shop_id=shop_id, client_id=till, name="レジ1", default_money=codes["meal"])
     with live.app.app_context():
         token = factories.access_token(member_id=None, client_id=till, scopes=["till", "till:refund"])
     return Stall(live=live, **codes, shop_id=shop_id, till=token)

@@ -15,7 +15,8 @@ from app.db import autocommit, transaction
 from app.demo.demo_card import NAME_BLOCK, fcf_blocks
 from app.oauth import tokens
 from app.oauth.clients import find_client, register_client
-from app.reader import service
+from app.reader import cards, terminals
+from app.reader.cards import Reading
 from app.wallet.models import Account, Transaction, Wallet
 from tests import factories
 from tests.factories import Holder
@@ -39,6 +40,10 @@ class Stand:
             "blocks": {str(number): block.hex() for number, block in self.blocks.items() if number != NAME_BLOCK},
         }
         return {"tap_id": secrets.token_hex(8), "amount_yen": amount_yen, "card": card, **changes}
+
+    def call(self, client: FlaskClient, method: str, path: str, **sent: Any) -> Any:
+        """The till calls."""
+        return client.open(path, method=method, headers={"Authorization": f"Bearer {self.token}"}, **sent)
 
     def tap(self, client: FlaskClient, body: Any, **headers: str) -> Any:
         return client.post("/v1/taps", json=body, headers={"Authorization": f"Bearer {self.token}", **headers})
@@ -87,10 +92,10 @@ def stand(
         _, secret = register_client(
             client_id=client_id, name_ja="レジ", name_en="Till", profile="till", scopes=["till", "till:charge"]
         )
-        terminal_id = service.register_terminal(
+        terminal_id = terminals.register(
             shop_id=holder.shop_id, client_id=client_id, name="レジ1", default_money=holder.money
         )
-        card_id = service.register_card(member_id=holder.member_id, idm=idm, blocks=blocks)
+        card_id = cards.register(Reading(idm=idm, blocks=blocks), member_id=holder.member_id)
     client = find_client(client_id)
     assert client is not None
     assert secret is not None

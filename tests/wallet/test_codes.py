@@ -17,7 +17,7 @@ from sqlalchemy import text
 
 from app import clock
 from app.db import transaction
-from app.reader import service as reader
+from app.reader import terminals
 from app.wallet import directory
 from app.wallet.codes.digits import LENGTH, new_digits, normal
 from tests import factories
@@ -254,7 +254,7 @@ def test_strangers_see_nothing_of_a_code(client: FlaskClient, app: Flask, stand:
 def test_a_revoked_till_shows_and_takes_nothing(client: FlaskClient, stand: Stand, phone: Phone) -> None:
     shown = phone.code()
     with transaction():
-        reader.revoke_terminal(stand.terminal_id)
+        terminals.revoke(stand.terminal_id)
     for path, body in (
         ("/shop-codes", {"amount_yen": 1}),
         ("/code-payments", {"amount_yen": 1, "code": shown["code"]}),

@@ -13,7 +13,7 @@ from app.db import transaction
 from app.issuer import mypage_url
 from app.limits import knock
 from app.oauth.protector import Bearer, current_access
-from app.reader.service import Till, till_of
+from app.reader.terminals import Till, till_of
 from app.wallet import directory, examples, ledger, views
 from app.wallet.codes import service
 from app.wallet.codes.api import status_view

@@ -14,6 +14,10 @@ _STATUS_REFUSAL = {
     ("card", "revoked"): "card_lost",
     ("terminal", "revoked"): "terminal_revoked",
     ("terminal", "lost"): "terminal_revoked",
+    ("tap_idm", "revoked"): "assurance_too_low",
+    ("tap_fcf", "revoked"): "assurance_too_low",
+    ("tap_pin", "revoked"): "assurance_too_low",
+    ("tap_mac", "revoked"): "assurance_too_low",
     ("grant", "revoked"): "mandate_exceeded",
     ("grant", "lost"): "mandate_exceeded",
 }
@@ -23,8 +27,13 @@ _OVER = {
     "card": {**_LIMIT, "until": "card_expired"},
     "terminal": {**_LIMIT, "until": "terminal_revoked"},
     "grant": dict.fromkeys(("payment", "day", "month", "until"), "mandate_exceeded"),
+    "tap_idm": dict.fromkeys(("payment", "day"), "pin_required"),
+    "tap_fcf": dict.fromkeys(("payment", "day"), "pin_required"),
+    "tap_pin": _LIMIT,
+    "tap_mac": _LIMIT,
 }
-"""What is said where a limit of a control is exceeded: a card and a terminal have a code for each, a grant has one."""
+"""What is said where a limit of a control is exceeded: a card and a terminal have a code for each, a grant has one. A
+tap that proves little may be more with a PIN."""
 
 
 def check_controls(draft: Draft, control_ids: Iterable[UUID], *, money: str, shop_id: UUID, amount_yen: int) -> None:

@@ -74,7 +74,7 @@ def test_an_answer_asked_for_twice_is_the_same(live_server: Live, live_stand: St
 
 def test_a_refusal_speaks_the_tills_language(live_server: Live, live_stand: Stand) -> None:
     with account(live_server.url, live_stand) as server:
-        answer = server.send(new_tap(live_stand, 9_999))
+        answer = server.send(new_tap(live_stand, 2_999))
     assert isinstance(answer, Refused)
     assert (answer.code, answer.balance_yen) == ("insufficient_balance", 2_000)
     assert answer.title.isascii()
@@ -83,14 +83,16 @@ def test_a_refusal_speaks_the_tills_language(live_server: Live, live_stand: Stan
 NOT_ABOUT_A_TAP = {
     "already_refunded",
     "not_refundable",
-    "card_taken",  # at registration
-    "card_unreadable",  # at registration
+    # at registration, and of PINs
+    *("card_taken", "card_unreadable", "card_profile_unknown", "registration_code_unusable"),
+    *("pin_wrong_form", "pin_guessable"),
+    "void_too_late",
     "request_id_conflict",  # another tap of this name was decided, and who knows how
     "request_in_progress",
     "temporarily_unavailable",
     "outcome_unknown",
     # of refunds, holds, moves, items, codes, the office and the worker
-    *("refund_exceeds_payment", "items_do_not_add_up", "same_account", "move_not_allowed", "wallet_ceiling_exceeded"),
+    *("refund_exceeds_payment", "same_account", "move_not_allowed", "wallet_ceiling_exceeded"),
     *("hold_unknown", "hold_expired", "hold_not_expired", "hold_already_captured", "hold_released"),
     *("capture_exceeds_hold", "code_unknown", "code_used", "code_cancelled", "code_expired"),
     *("already_expired", "nothing_expired", "wallet_awaits_charges", "wallet_has_holds", "payout_quota_exceeded"),

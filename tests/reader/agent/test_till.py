@@ -18,7 +18,7 @@ import pytest
 import requests
 
 from app.db import transaction
-from app.reader import service
+from app.reader import cards
 from tests.live import Live, eventually, read_until
 from tests.ports import free_udp_port
 from tests.reader.agent.cards import card_on_reader
@@ -155,7 +155,7 @@ def test_a_card_nobody_registered(counter: Counter, moved: Any) -> None:
 
 def test_a_lost_card(live_server: Live, counter: Counter, moved: Any) -> None:
     with live_server.app.app_context(), transaction():
-        service.report_lost(counter.stand.card_id)
+        cards.report_lost(counter.stand.card_id)
     code, said = counter.sale()
     assert code == REFUSED
     assert "紛失" in said

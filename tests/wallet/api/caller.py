@@ -16,7 +16,7 @@ from app.db import transaction
 from app.oauth import grants_service, tokens
 from app.oauth.clients import find_client, register_client
 from app.oauth.ports import Mandate
-from app.reader import service as reader
+from app.reader import terminals
 from app.wallet import directory
 from app.wallet.spend_control import GrantControls
 from tests import factories
@@ -106,7 +106,7 @@ def till_of(http: FlaskClient, world: World, *scopes: str) -> Caller:
     """A till at the world's shop."""
     client_id = _register("till", scopes, shops=[])
     with transaction():
-        reader.register_terminal(shop_id=world.shop_id, client_id=client_id, name="レジ", default_money=world.meal)
+        terminals.register(shop_id=world.shop_id, client_id=client_id, name="レジ", default_money=world.meal)
     return _caller(http, world, client_id, own_token(client_id, *scopes))
 
 

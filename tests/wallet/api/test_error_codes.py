@@ -17,7 +17,7 @@ from werkzeug.test import TestResponse
 from app import clock
 from app.db import database_url, transaction
 from app.demo.demo_card import fcf_blocks
-from app.reader import service as reader
+from app.reader import cards, pins, terminals
 from app.wallet.errors import STATUS_OF
 from app.wallet.models import Shop
 from app.wallet.postings import Settle
@@ -36,6 +36,7 @@ PENDING = {
     "wallet_has_holds": "the office closes",
     "wallet_awaits_charges": "the office closes",
     "payout_quota_exceeded": "the office closes",
+    "card_proof_expired": "tests/reader/test_assurance.py: a card that computes real MACs",
     "proof_not_ready": "tests/wallet/proof",
     "record_changed": "tests/wallet/proof",
     "request_in_progress": "tests/wallet/test_poster.py: a duplicate that waits five seconds",
@@ -137,7 +138,7 @@ class Scene:
 
     def lost(self) -> TestResponse:
         with transaction():
-            reader.report_lost(self.stand.card_id)
+            cards.report_lost(self.stand.card_id)
         return self.tap()
 
     def expired_card(self) -> TestResponse:
@@ -147,9 +148,25 @@ class Scene:
             )
         return self.tap()
 
+    def pin(self, typed: str) -> TestResponse:
+        with transaction() as session:
+            known = text("SELECT count(*) FROM member_pin WHERE member_id = :id")
+            if not session.scalar(known, {"id": self.stand.holder.member_id}):
+                pins.put(self.stand.holder.member_id, "4829")
+        return self.tap(evidence={"pin": typed})
+
+    def voided_late(self) -> TestResponse:
+        body = self.stand.body()
+        with pytest.MonkeyPatch.context() as patch:
+            taken(self.stand.tap(self.http, body))
+            late = clock.now() + timedelta(minutes=6)
+            patch.setattr(clock, "now", lambda: late)
+            headers = {"Authorization": f"Bearer {self.stand.token}"}
+            return self.http.post(f"/v1/taps/{body['tap_id']}/void", headers=headers)
+
     def revoked(self) -> TestResponse:
         with transaction():
-            reader.revoke_terminal(self.stand.terminal_id)
+            terminals.revoke(self.stand.terminal_id)
         return self.tap()
 
     def busy(self) -> TestResponse:
@@ -185,6 +202,13 @@ REACHED: dict[str, Callable[[Scene], TestResponse]] = {
     "card_unknown": lambda at: at.card(idm=new_idm()),
     "card_changed": lambda at: at.card(blocks=_changed_blocks()),
     "card_expired": lambda at: at.expired_card(),
+    "assurance_too_low": lambda at: at.card(blocks={}),
+    "pin_required": lambda at: at.tap(amount_yen=3_001),
+    "pin_wrong": lambda at: at.pin("9999"),
+    "pin_locked": lambda at: [at.pin("9999") for _ in range(6)][-1],
+    "pin_not_set": lambda at: at.tap(evidence={"pin": "4829"}),
+    "card_proof_wrong": lambda at: at.tap(evidence={"mac": {"nonce": "0" * 80, "82": "0" * 32, "81": "0" * 32}}),
+    "void_too_late": lambda at: at.voided_late(),
     "terminal_revoked": lambda at: at.revoked(),
     "shop_closed": lambda at: at.closed_shop(),
     "shop_unknown": lambda at: at.pay(shop="nowhere"),

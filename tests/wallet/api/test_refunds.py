@@ -9,7 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from app.db import transaction
-from app.reader import service as reader
+from app.reader import terminals
 from app.wallet.postings import Adjustment
 from tests import factories
 from tests.wallet.api.caller import Caller, app_of, program_of, refusal, taken, till_of, wrong_fields
@@ -117,10 +117,10 @@ def _till_elsewhere(http: FlaskClient, world: World, taker: str) -> Caller:
 
 def _revoked_till(http: FlaskClient, world: World, taker: str) -> Caller:
     till = till_of(http, world, "till", "till:refund")
-    found = reader.till_of(till.client_id)
+    found = terminals.till_of(till.client_id)
     assert found is not None
     with transaction():
-        reader.revoke_terminal(found.id)
+        terminals.revoke(found.id)
     return till
 
 

@@ -5,14 +5,23 @@ from __future__ import annotations
 import string
 from contextlib import suppress
 from datetime import date
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.demo.demo_card import NAME_BLOCK, fcf_blocks
+from app.reader import profiles
 from app.reader.errors import CardUnreadable
-from app.reader.fcf import FCF, Place, ReaderProfile, parse
+from app.reader.profiles import CardText, ProfilesWrong
+
+FCF = profiles.profiles()["fcf"]
+
+
+def parse(blocks: dict[int, bytes]) -> CardText:
+    return profiles.parse(blocks, FCF)
+
 
 student_ids = st.text(string.ascii_uppercase + string.digits, min_size=1, max_size=12)
 dates = st.dates(min_value=date(1000, 1, 1))
@@ -78,14 +87,50 @@ def test_a_missing_block_is_refused() -> None:
 
 
 def test_a_school_with_another_layout_is_another_profile() -> None:
-    profile = ReaderProfile(
-        student_id=Place(block=5, offset=0, length=8),
-        issue=Place(block=5, offset=8, length=1),
-        school=Place(block=5, offset=9, length=7),
-        valid_from=Place(block=6, offset=0, length=8),
-        valid_until=Place(block=6, offset=8, length=8),
-        card_number=Place(block=5, offset=0, length=8),
-    )
-    read = parse({5: b"123456782KYOTO  ", 6: b"2026040120300331"}, profile)
-    assert (read.student_id, read.issue, read.school) == ("12345678", "2", "KYOTO")
-    assert (read.valid_from, read.valid_until) == (date(2026, 4, 1), date(2030, 3, 31))
+    kaede = profiles.profiles()["kaede"]
+    faculty = "カエデ".encode("shift_jis").ljust(10, b"\0")
+    read = profiles.parse({0: bytes.fromhex("012345678902") + faculty, 1: bytes.fromhex("20300331").ljust(16)}, kaede)
+    assert (read.student_id, read.issue, read.school) == ("0123456789", "02", "カエデ")
+    assert (read.valid_from, read.valid_until) == (None, date(2030, 3, 31))
+    with pytest.raises(CardUnreadable):
+        profiles.parse({0: b"\xab" * 16, 1: bytes(16)}, kaede)
+
+
+OWN = """
+[own]
+name_ja = "学生証"
+name_en = "Card"
+system = "FE00"
+service = "1A8B"
+[own.fields]
+student_id = { block = 5, offset = 8, length = 8 }
+"""
+
+
+def test_an_issuer_adds_profiles_by_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(OWN)
+    known = profiles.profiles(path)
+    assert set(known) == {"fcf", "kaede", "lite_s", "own"}
+    assert (known["own"].system, known["own"].blocks) == (0xFE00, (5,))
+    assert profiles.parse({5: b"        S0001   "}, known["own"]).student_id == "S0001"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ('name_ja = "学生証"\n', "", "name_ja"),
+        ('"FE00"', '"FE0"', "system"),
+        ("block = 5", 'block = "5"', "student_id.block"),
+        ("length = 8", "length = 9", "student_id.length"),
+        ("length = 8", 'length = 8, encoding = "ebcdic"', "student_id.encoding"),
+        ("student_id", "student", "fields.student"),
+        ("name_en", "colour", "name_en|colour"),
+        ("[own]", "[own", "own.toml"),
+    ],
+)
+def test_a_wrong_file_is_refused_naming_the_field(tmp_path: Path, before: str, after: str, said: str) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(OWN.replace(before, after, 1))
+    with pytest.raises(ProfilesWrong, match=said):
+        profiles.profiles(path)

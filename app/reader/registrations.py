@@ -1,0 +1,71 @@
+"""Registering a card at a till: the member's phone shows a code, the clerk types it, the card is touched.
+
+A phone at home reads no student card, and a number that somebody types could be anybody's: so the card and its member
+are at one place. Eight letters without vowels, ten minutes, once; the newest of a member is the one that counts.
+"""
+
+from __future__ import annotations
+
+import secrets
+import unicodedata
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import delete, update
+
+from app import clock
+from app.db import session
+from app.ids import keyed_hash
+from app.reader import cards
+from app.reader.cards import Reading
+from app.reader.errors import RegistrationCodeUnusable
+from app.reader.models import CardRegistration
+
+LIFE = timedelta(minutes=10)
+LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
+LENGTH = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewCode:
+    """A code as it was made, in the form XXXX-XXXX. It is told once."""
+
+    shown: str
+    expires_at: datetime
+
+
+def new_code(member_id: UUID) -> NewCode:
+    """A code of this member; earlier ones are void. Call inside `transaction()`."""
+    session().execute(delete(CardRegistration).where(CardRegistration.member_id == member_id))
+    letters = "".join(secrets.choice(LETTERS) for _ in range(LENGTH))
+    expires_at = clock.now() + LIFE
+    session().add(CardRegistration(code_hash=_hash(letters), member_id=member_id, expires_at=expires_at))
+    session().flush()
+    return NewCode(shown=f"{letters[:4]}-{letters[4:]}", expires_at=expires_at)
+
+
+def register(code: str, reading: Reading) -> tuple[UUID, UUID]:
+    """Register the touched card to the member who shows the code; returns the ids of card and member.
+
+    Call inside `transaction()`. Raises RegistrationCodeUnusable and what `cards.register` does, which leaves the code
+    as it was.
+    """
+    letters = "".join(letter for letter in unicodedata.normalize("NFKC", code).upper() if letter in LETTERS)
+    member_id: UUID | None = session().scalar(
+        update(CardRegistration)
+        .where(
+            CardRegistration.code_hash == _hash(letters),
+            CardRegistration.used_at.is_(None),
+            CardRegistration.expires_at > clock.now(),
+        )
+        .values(used_at=clock.now())
+        .returning(CardRegistration.member_id)
+    )
+    if member_id is None:
+        raise RegistrationCodeUnusable
+    return cards.register(reading, member_id=member_id), member_id
+
+
+def _hash(letters: str) -> bytes:
+    return keyed_hash(cards.settings().secret_key, purpose="card.registration", value=letters)
