@@ -30,6 +30,16 @@ def test_from_the_environment() -> None:
     assert _KEY not in repr(settings)
 
 
+def test_the_key_of_lite_s_cards_is_for_those_who_issue_them() -> None:
+    assert Settings.from_env(GIVEN).lite_s_key is None
+    assert Settings.from_env({**GIVEN, "KUMIAI_LITE_S_KEY": ""}).lite_s_key is None
+    settings = Settings.from_env({**GIVEN, "KUMIAI_LITE_S_KEY": _KEY})
+    assert settings.lite_s_key == b"k" * 32
+    assert "lite_s_key" not in repr(settings)
+    with pytest.raises(SettingsError, match="KUMIAI_LITE_S_KEY must be 32 bytes"):
+        Settings.from_env({**GIVEN, "KUMIAI_LITE_S_KEY": "c2hvcnQ="})
+
+
 @pytest.mark.parametrize("said", [None, ""])
 def test_over_https_in_production_the_proxies_must_be_counted(said: str | None) -> None:
     """Left at none, the proxy would be every caller, and its limits everybody's."""

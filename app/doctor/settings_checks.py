@@ -14,6 +14,8 @@ from app.doctor.finding import Environment, Finding, Level, SettingsCheck, criti
 from app.settings import Settings, SettingsError
 
 KEYS = ("KUMIAI_SECRET_KEY", "KUMIAI_SEALING_KEY", "KUMIAI_CARD_PEPPER")
+LITE_S_KEY = "KUMIAI_LITE_S_KEY"
+"""Only co-ops that issue Lite-S cards have it."""
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _FEWEST_DISTINCT_BYTES = 16  # of 32 random bytes fewer are distinct once in 10^10 keys
 
@@ -71,7 +73,7 @@ def sender_named(environment: Environment) -> Iterator[Finding]:
 
 
 def keys_strong(environment: Environment) -> Iterator[Finding]:
-    for name in KEYS:
+    for name in _keys(environment):
         key = _key(environment, name)
         if key is None:
             yield Finding(code="key_missing", level=Level.CRITICAL, values={"variable": name})
@@ -81,7 +83,7 @@ def keys_strong(environment: Environment) -> Iterator[Finding]:
 
 def keys_differ(environment: Environment) -> Iterator[Finding]:
     """One key that leaks must not open what the others protect."""
-    for one, other in combinations(KEYS, 2):
+    for one, other in combinations(_keys(environment), 2):
         if (key := _key(environment, one)) is not None and key == _key(environment, other):
             yield Finding(code="keys_equal", level=Level.CRITICAL, values={"one": one, "other": other})
 
@@ -121,6 +123,11 @@ CHECKS: tuple[SettingsCheck, ...] = (
     keys_differ,
     database_over_tls,
 )
+
+
+def _keys(environment: Environment) -> tuple[str, ...]:
+    """The keys this server has to have."""
+    return (*KEYS, LITE_S_KEY) if environment.get(LITE_S_KEY) else KEYS
 
 
 def _key(environment: Environment, name: str) -> bytes | None:

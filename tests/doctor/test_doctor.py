@@ -94,6 +94,9 @@ def test_good_settings_are_good() -> None:
             "key_weak",
             3,
         ),
+        (settings_checks.keys_strong, {"KUMIAI_LITE_S_KEY": base64.b64encode(b"k" * 32).decode()}, "key_weak", 3),
+        (settings_checks.keys_differ, {"KUMIAI_CARD_PEPPER": SAME, "KUMIAI_LITE_S_KEY": SAME}, "keys_equal", 3),
+        (settings_checks.usable, {"KUMIAI_LITE_S_KEY": "c2hvcnQ="}, "settings_refused", 3),
         (settings_checks.keys_differ, {"KUMIAI_SECRET_KEY": SAME, "KUMIAI_SEALING_KEY": SAME}, "keys_equal", 3),
         (settings_checks.database_over_tls, {"DATABASE_URL": "postgresql://db.example/kumiai"}, "database_tls", 3),
         (

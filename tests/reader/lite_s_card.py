@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+import nfc.clf
 from nfc.tag.tt3 import Type3TagEmulation
 from pyDes import CBC, triple_des
 
@@ -34,11 +35,21 @@ _MAX_READ = 4
 
 
 class LiteSCard:
-    """`card_key` as a 3DES library takes it. `replay`, a block 81, is answered as MAC by a card that is none."""
+    """`card_key` as a 3DES library takes it. `replay`, a block 81, is answered as MAC by a card that is none.
+    `leaves_at`: when this block was written the card leaves the reader once, without an answer.
+    """
 
-    def __init__(self, idm: bytes, card_key: bytes = bytes(16), *, replay: bytes | None = None) -> None:
+    def __init__(
+        self,
+        idm: bytes,
+        card_key: bytes = bytes(16),
+        *,
+        replay: bytes | None = None,
+        leaves_at: int | None = None,
+    ) -> None:
         self.idm = idm
         self.replay = replay
+        self.leaves_at = leaves_at
         self.blocks: dict[int, bytes] = {number: bytes(16) for number in range(15)}
         self.blocks |= {
             ID: idm + bytes(8),
@@ -61,7 +72,14 @@ class LiteSCard:
     def equip(self, tag: Type3TagEmulation) -> None:
         self.power_up()
         tag.add_service(READ, self.read, None)
-        tag.add_service(WRITE, self.read, self.write)
+        tag.add_service(WRITE, self.read, self._write_unless_gone)
+
+    def _write_unless_gone(self, number: int, data: bytes, begin: bool, end: bool) -> bool:
+        taken = self.write(number, data, begin, end)
+        if number == self.leaves_at:
+            self.leaves_at = None
+            raise nfc.clf.BrokenLinkError("the card was taken away")
+        return taken
 
     def read(self, number: int, begin: bool, end: bool) -> bytes | None:
         """One block of a reading; None is the card's refusal."""
@@ -153,11 +171,17 @@ def _turned(data: bytes) -> bytes:
 
 @contextmanager
 def lite_s_card_on_reader(
-    *, idm: bytes, card_key: bytes, port: int, replay: bytes | None = None
+    *,
+    idm: bytes,
+    card_key: bytes,
+    port: int,
+    replay: bytes | None = None,
+    leaves_at: int | None = None,
 ) -> Iterator[subprocess.Popen[str]]:
     """Such a card, in a process of its own, for as long as the block lasts."""
     options = ["--idm", idm.hex(), "--key", card_key.hex(), "--port", str(port)]
     options += ["--replay", replay.hex()] if replay is not None else []
+    options += ["--leaves-at", str(leaves_at)] if leaves_at is not None else []
     command = [sys.executable, "-W", "error", "-m", "tests.reader.lite_s_card", *options]
     environment: Mapping[str, str] = {**os.environ, "PYTHONUTF8": "1"}
     with subprocess.Popen(
@@ -176,8 +200,9 @@ def main() -> None:
     options.add_argument("--key", type=bytes.fromhex, required=True)
     options.add_argument("--port", type=int, required=True)
     options.add_argument("--replay", type=bytes.fromhex)
+    options.add_argument("--leaves-at", type=int)
     chosen = options.parse_args()
-    card = LiteSCard(chosen.idm, chosen.key, replay=chosen.replay)
+    card = LiteSCard(chosen.idm, chosen.key, replay=chosen.replay, leaves_at=chosen.leaves_at)
     print("on the reader", flush=True)
     hold(f"01{chosen.idm.hex()}{PMM}{SYSTEM}", port=chosen.port, power_up=card.equip)
 

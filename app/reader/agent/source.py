@@ -133,6 +133,11 @@ class NfcpySource:
 
     def wait_for_card(self, timeout_s: float, challenge: bytes | None = None) -> ReadCard | None:
         """See Source."""
+        found = self.wait_for_tag(timeout_s)
+        return None if found is None else _read(*found, challenge)
+
+    def wait_for_tag(self, timeout_s: float) -> tuple[CardProfile, Type3Tag] | None:
+        """The next card, not read yet, and by which profile it was found. Raises HoldAgain, WrongCard, NoReader."""
         ends_at = time.monotonic() + timeout_s
         while time.monotonic() < ends_at:
             found = self._look()
@@ -141,7 +146,11 @@ class NfcpySource:
                 if found is None:
                     raise WrongCard
             if found is not None:
-                return self._read(*found, challenge)
+                profile, target = found
+                tag = nfc.tag.activate(self._reader, target)
+                if not isinstance(tag, Type3Tag):
+                    raise WrongCard
+                return profile, tag
         return None
 
     def _look(self, *, times: int = 1) -> tuple[CardProfile, RemoteTarget] | None:
@@ -161,16 +170,14 @@ class NfcpySource:
         except OSError as error:
             raise NoReader from error
 
-    def _read(self, profile: CardProfile, found: RemoteTarget, challenge: bytes | None) -> ReadCard:
-        tag = nfc.tag.activate(self._reader, found)
-        if not isinstance(tag, Type3Tag):
-            raise WrongCard
-        return ReadCard(
-            idm=tag.idm.hex().upper(),
-            blocks=_blocks(tag, profile),
-            profile=profile.name,
-            proof=profile.prove(tag, challenge) if profile.prove is not None and challenge is not None else {},
-        )
+
+def _read(profile: CardProfile, tag: Type3Tag, challenge: bytes | None) -> ReadCard:
+    return ReadCard(
+        idm=tag.idm.hex().upper(),
+        blocks=_blocks(tag, profile),
+        profile=profile.name,
+        proof=profile.prove(tag, challenge) if profile.prove is not None and challenge is not None else {},
+    )
 
 
 def _blocks(tag: Type3Tag, profile: CardProfile) -> dict[str, str]:
