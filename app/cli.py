@@ -35,6 +35,7 @@ _COMMANDS = {
     "doctor": "app.doctor.command:doctor",
     "keys": "app.oauth.key_commands:keys",
     "till": "app.reader.agent.commands:till",
+    "card": "app.office.card_commands:card",
     "lite-s": "app.office.lite_s_commands:lite_s",
     "demo": "app.demo.commands:demo",
 }

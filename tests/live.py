@@ -224,7 +224,7 @@ def _register_mypage(app: Flask, settings: Settings) -> str:
             name_ja="組合員マイページ",
             name_en="Member page",
             profile="web",
-            scopes=["openid", "profile", "balance", "history", "payment", "charge", "move", "offline_access"],
+            scopes=["openid", "profile", "balance", "history", "payment", "charge", "move", "card", "offline_access"],
             redirect_uris=[f"{settings.mypage_url}/callback"],
             post_logout_redirect_uris=[f"{settings.mypage_url}/signed-out"],
             allowed_shops=[shop_id],

@@ -178,7 +178,7 @@ def _clients(secrets: Mapping[str, str], shops: Sequence[Shop]) -> None:
         name_ja="組合員マイページ",
         name_en="Member page",
         profile="web",
-        scopes=["openid", "profile", "balance", "history", "payment", "charge", "move", "offline_access"],
+        scopes=["openid", "profile", "balance", "history", "payment", "charge", "move", "card", "offline_access"],
         redirect_uris=[f"{secrets['KUMIAI_MYPAGE_URL']}/callback"],
         post_logout_redirect_uris=[f"{secrets['KUMIAI_MYPAGE_URL']}/signed-out"],
         allowed_shops=[shop.id for shop in shops],

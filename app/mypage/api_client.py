@@ -125,6 +125,20 @@ class MemberApi:
         """Whose wallet it is for: `shown_as` and `money`."""
         return self._ask("/v1/charge-links/find", {"code": code}, scope="charge")
 
+    def cards(self) -> Answer | None:
+        """`cards`, those in use first, and the state of the member's `pin`."""
+        return self._get("/v1/cards")
+
+    def report_card_lost(self, card_id: str) -> None:
+        self._ask(f"/v1/cards/{card_id}/lost", {}, scope="card")
+
+    def card_code(self) -> Answer:
+        """By which a till registers a card: `code`, told this once, and `expires_at`."""
+        return self._ask("/v1/cards/registration-codes", {}, scope="card")
+
+    def set_pin(self, pin: str) -> None:
+        _checked(self._send("PUT", "/v1/cards/pin", json={"pin": pin}))
+
     def code_status(self, code_id: str) -> Answer | None:
         return self._get(f"/v1/codes/{code_id}")
 

@@ -8,12 +8,22 @@ from flask import Flask, Response, render_template
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 
-from app.mypage import charge_link_pages, charge_pages, code_pages, history_pages, move_pages, pages, pay_pages, session
+from app.mypage import (
+    card_pages,
+    charge_link_pages,
+    charge_pages,
+    code_pages,
+    history_pages,
+    move_pages,
+    pages,
+    pay_pages,
+    session,
+)
 from app.mypage.settings import MypageSettings
 from app.web import csrf, formats, headers, locale, protection, request_id, tls
 from app.web.request import PlainRequest
 
-_PAGES = (pages, history_pages, pay_pages, code_pages, move_pages, charge_pages, charge_link_pages)
+_PAGES = (pages, history_pages, pay_pages, code_pages, move_pages, charge_pages, charge_link_pages, card_pages)
 """Every module with pages: being imported puts its routes on the one blueprint."""
 _SENTENCES = {400: "bad_request", 404: "not_found", 405: "not_found"}
 

@@ -26,6 +26,7 @@ from app.mypage.session import Attempt, Tokens
 from app.mypage.settings import MypageSettings
 
 SCOPES = (
+    "openid profile balance history payment charge move card offline_access",
     "openid profile balance history payment charge move offline_access",
     "openid profile balance history payment move offline_access",
     "openid profile balance history charge move offline_access",

@@ -159,7 +159,7 @@ class ProfileView(Schema):
     """How one kind of card is read."""
 
     code = fields.String(required=True, metadata={"example": "fcf"})
-    name = fields.String(required=True, metadata={"example": "学生証(FCF)"})
+    name = fields.String(required=True, metadata={"example": "学生証（FCF）"})
     system = fields.String(required=True, metadata={"description": "The system to poll for.", "example": "FE00"})
     service = fields.String(required=True, metadata={"description": "The service to read.", "example": "1A8B"})
     blocks = fields.List(
@@ -183,7 +183,7 @@ class StudentCardView(Schema):
     id = fields.String(required=True, metadata={"format": "uuid", "example": _CARD_ID})
     last4 = fields.String(required=True, metadata={"description": "The end of its number.", "example": IDM[-4:]})
     profile = fields.String(required=True, metadata={"example": "fcf"})
-    kind = fields.String(required=True, metadata={"description": "What it is called.", "example": "学生証(FCF)"})
+    kind = fields.String(required=True, metadata={"description": "What it is called.", "example": "学生証（FCF）"})
     status = fields.String(
         required=True,
         validate=validate.OneOf(["active", "lost", "replaced", "expired"]),
@@ -248,7 +248,7 @@ class RegistrationBody(Schema):
 
 class RegisteredView(Schema):
     last4 = fields.String(required=True, metadata={"example": IDM[-4:]})
-    kind = fields.String(required=True, metadata={"example": "学生証(FCF)"})
+    kind = fields.String(required=True, metadata={"example": "学生証（FCF）"})
     member_name = fields.String(required=True, metadata={"description": "The family name.", "example": "山田"})
 
 

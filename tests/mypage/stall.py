@@ -24,7 +24,7 @@ from tests import factories
 from tests.live import Live, Person
 
 POINTS_UNTIL = datetime.now(UTC).date() + timedelta(days=40)
-ALL = ("balance", "history", "payment", "charge", "move")
+ALL = ("balance", "history", "payment", "charge", "move", "card")
 
 
 @dataclass(frozen=True, kw_only=True)
