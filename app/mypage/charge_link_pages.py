@@ -33,7 +33,7 @@ def new_charge_link() -> str | Response:
     typed = {"money": request.form.get("money", ""), "shown_as": request.form.get("shown_as", "").strip()}
     with member_api() as api:
         known = {one["money"]["code"] for one in charge_options(api)["monies"]}
-        wrong = {} if typed["money"] in known else {"money": "missing"}
+        wrong = {} if typed["money"] in known else {"money": "choose"}
         if not 0 < len(typed["shown_as"]) <= MAX_NAME:
             wrong["shown_as"] = "name"
         if wrong:

@@ -57,12 +57,12 @@ class Choice:
         way = _way(options, self.method)
         room = {one["money"]["code"]: one["room_yen"] for one in options["monies"]}
         if self.money not in room:
-            found["money"] = "missing"
+            found["money"] = "choose"
         if way is None:
-            found["method"] = "missing"
+            found["method"] = "choose"
         amount_yen = forms.yen(self.amount)
         if not amount_yen:
-            return {"amount": "missing", **found}
+            return {"amount": "enter", **found}
         if way is not None and (not way["min_yen"] <= amount_yen <= way["max_yen"] or amount_yen % way["step_yen"]):
             return {"amount": "charge_rule", **found}
         if way is not None and way["left_yen"] is not None and amount_yen > way["left_yen"]:
@@ -119,9 +119,10 @@ def charge_at_store() -> str | AnyResponse | tuple[str, int]:
     with member_api() as api:
         options = charge_options(api, choice.link)
         wrong = _wrong_contact(contact, options)
-        if wrong or request.form.get("do") != "order":
+        do = request.form.get("do")
+        if wrong or do != "order":
             shown = {**contact, "phone": contact["phone"] or typed["phone"]}
-            return _slip_page(options, choice, shown, key=key, wrong=wrong, checked=not wrong)
+            return _slip_page(options, choice, shown, key=key, wrong=wrong, checked=not wrong and do != "edit")
         try:
             ordered = _order(api, choice, key, **contact)
         except Unsure:
@@ -313,7 +314,7 @@ def _wrong_contact(contact: dict[str, str], options: dict[str, Any]) -> dict[str
     if not contact["phone"]:
         wrong["phone"] = "phone"
     if way is None or contact["chain"] not in way["chains"]:
-        wrong["chain"] = "missing"
+        wrong["chain"] = "choose"
     return wrong
 
 

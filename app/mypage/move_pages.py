@@ -91,10 +91,10 @@ def _balances(api: MemberApi) -> dict[str, int]:
 def _wrong(form: dict[str, Any], ways: dict[str, dict[str, Any]]) -> dict[str, str]:
     wrong = {}
     if form["way"] not in ways:
-        wrong["way"] = "missing"
+        wrong["way"] = "choose"
     amount_yen = forms.yen(form["amount"])
     if not amount_yen:
-        return {**wrong, "amount": "missing"}
+        return {**wrong, "amount": "enter"}
     if "way" not in wrong:
         rule = ways[form["way"]]["rule"]
         if not rule["min_yen"] <= amount_yen <= rule["max_yen"] or amount_yen % rule["step_yen"]:
