@@ -46,7 +46,7 @@ def set_pin() -> str | Response:
     pin, again = request.form.get("pin", ""), request.form.get("again", "")
     with member_api() as api:
         if not pin.strip():
-            return _page(api, wrong={"pin": "missing"})
+            return _page(api, wrong={"pin": "enter"})
         if pin != again:
             return _page(api, wrong={"again": "pin_differs"})
         try:

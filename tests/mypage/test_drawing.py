@@ -21,7 +21,7 @@ def read_back(digits: str) -> str:
     box = re.search(r'viewBox="0 0 (\d+) ', drawing)
     assert box is not None
     picture = Image.new("L", (int(box[1]) * _WIDE, _HIGH), 255)
-    for at, width in re.findall(r"M(\d+) 0h(\d+)v60", drawing.partition('fill="#000"')[2]):
+    for at, width in re.findall(r"M(\d+) 0h(\d+)v1", drawing.partition('fill="#000"')[2]):
         picture.paste(0, (int(at) * _WIDE, 0, (int(at) + int(width)) * _WIDE, _HIGH))
     [found] = zxingcpp.read_barcodes(picture)
     assert found.format == zxingcpp.BarcodeFormat.Code128
