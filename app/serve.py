@@ -85,9 +85,14 @@ def _serve(target: str, *, host: str, port: int, workers: int, threads: int) -> 
 @click.option("--threads", default=32, show_default=True, help="Requests in hand per process.")
 def run(host: str, port: int, workers: int, threads: int) -> None:
     """Serve the authorization server, the wallet API and the pages."""
+    from app.reader.profiles import ProfilesWrong, profiles
     from app.settings import Settings
 
-    Settings.from_env()  # a missing setting is said here, once, not by every worker
+    settings = Settings.from_env()  # a missing setting is said here, once, not by every worker
+    try:
+        profiles(settings.reader_profiles)
+    except ProfilesWrong as error:
+        raise click.ClickException(f"KUMIAI_READER_PROFILES: {error}") from None
     _serve("wsgi:app", host=host, port=port, workers=workers, threads=threads)
 
 

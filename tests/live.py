@@ -195,6 +195,8 @@ def server_env(settings: Settings) -> dict[str, str]:
         "KUMIAI_SANDBOX_URL": settings.sandbox_url,
         "KUMIAI_SANDBOX_KEY": settings.sandbox_key,
         "KUMIAI_SANDBOX_WEBHOOK_SECRET": settings.sandbox_webhook_secret,
+        "KUMIAI_READER_PROFILES": str(settings.reader_profiles or ""),
+        "KUMIAI_LITE_S_KEY": _base64(settings.lite_s_key) if settings.lite_s_key else "",
     }
 
 

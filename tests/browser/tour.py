@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from functools import cache
 from urllib.parse import urlencode
@@ -9,7 +10,11 @@ from urllib.parse import urlencode
 import requests
 from playwright.sync_api import Locator, Page
 
+from app.db import transaction
+from app.demo.demo_card import fcf_blocks
 from app.oauth.clients import find_client
+from app.reader import cards
+from app.reader.cards import Reading
 from app.wallet.proof.links import receipt_url
 from tests import factories
 from tests.live import Live, Person
@@ -54,7 +59,7 @@ def _stall(live: Live) -> Stall:
 def tour(page: Page, live: Live, person: Person) -> Iterator[str]:
     """Goes from page to page and yields the name of each. Goes by structure, not by words: any language will do."""
     yield from _sign_in(page, live, person)
-    yield from _member_page(page, live)
+    yield from _member_page(page, live, person)
     yield from _payment_is_asked(page, live)
     yield from _connected_apps(page, live)
     yield from devices(page, live)
@@ -88,7 +93,7 @@ def _sign_in(page: Page, live: Live, person: Person) -> Iterator[str]:
     yield "consent"
 
 
-def _member_page(page: Page, live: Live) -> Iterator[str]:
+def _member_page(page: Page, live: Live, person: Person) -> Iterator[str]:
     """Without one permission, then with it."""
     page.locator("input[value=history]").uncheck()
     page.locator("button[value=allow]").click()
@@ -102,6 +107,7 @@ def _member_page(page: Page, live: Live) -> Iterator[str]:
     yield "home"
     yield from _history(page, live)
     yield from _moving(page, live)
+    yield from _cards(page, live, person)
     yield from _paying(page, live)
     page.goto(f"{live.mypage.url}/nowhere")
     yield "error"
@@ -116,6 +122,23 @@ def _history(page: Page, live: Live) -> Iterator[str]:
     yield "history of one money"
     follow(page.locator("main .row a").first)
     yield "transaction"
+
+
+def _cards(page: Page, live: Live, person: Person) -> Iterator[str]:
+    with live.app.app_context(), transaction():
+        for _ in range(2):
+            idm = f"0114{secrets.token_hex(6)}".upper()
+            cards.register(Reading(idm=idm, blocks=fcf_blocks()), member_id=person.id)
+    page.goto(f"{live.mypage.url}/cards")
+    yield "cards"
+    follow(page.locator("main form[action$='/cards/code'] button"))
+    yield "code for registering a card"
+    page.locator("#pin").fill("1234")
+    page.locator("#again").fill("1234")
+    follow(page.locator("main form[action$='/cards/pin'] button"))
+    yield "PIN refused"
+    follow(page.locator("main form[action$='/lost'] button").first)
+    yield "card lost"
 
 
 def _moving(page: Page, live: Live) -> Iterator[str]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import string
 from contextlib import suppress
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import pytest
+from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +17,7 @@ from app.demo.demo_card import NAME_BLOCK, fcf_blocks
 from app.reader import profiles
 from app.reader.errors import CardUnreadable
 from app.reader.profiles import CardText, ProfilesWrong
+from tests.oauth.office import kumiai_for
 
 FCF = profiles.profiles()["fcf"]
 
@@ -134,3 +137,13 @@ def test_a_wrong_file_is_refused_naming_the_field(tmp_path: Path, before: str, a
     path.write_text(OWN.replace(before, after, 1))
     with pytest.raises(ProfilesWrong, match=said):
         profiles.profiles(path)
+
+
+def test_the_server_does_not_start_with_a_wrong_file_and_names_the_field(app: Flask, tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(OWN.replace("length = 8", "length = 9", 1))
+    kumiai = kumiai_for(replace(app.extensions["kumiai.settings"], reader_profiles=path))
+    said = kumiai("run")
+    assert (said.exit_code, "student_id.length" in said.output) == (1, True)
+    missing = kumiai_for(replace(app.extensions["kumiai.settings"], reader_profiles=tmp_path / "none.toml"))("run")
+    assert (missing.exit_code, "none.toml" in missing.output) == (1, True)
