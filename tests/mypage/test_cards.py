@@ -51,8 +51,8 @@ def test_a_pin_is_set_and_what_is_wrong_with_it_is_said(stall: Stall, visitor: V
     for pin, again, said in (
         ("", "", "入力してください"),
         ("4829", "4820", "一致しません"),
-        ("1234", "1234", "推測されやすい"),
-        ("48", "48", "4桁から8桁"),
+        ("1234", "1234", "ほかの番号にしてください"),
+        ("48", "48", "数字だけで入力してください"),
     ):
         page = visitor.submit(page, form="/pin", pin=pin, again=again)
         assert said in page.text
