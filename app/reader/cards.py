@@ -39,6 +39,13 @@ class Reading:
     profile: str = "fcf"
 
 
+def id_of(idm: str) -> UUID | None:
+    """The card of this number, whoever registered it. Call inside `transaction()`."""
+    known = (Card.issuer_id == current_issuer().id, Card.idm_hash == idm_hash(idm))
+    found: UUID | None = session().scalar(select(Card.id).where(*known))
+    return found
+
+
 def profile_of(code: str) -> ReaderProfile:
     """Raises ProfileUnknown."""
     found = all_profiles().get(code)

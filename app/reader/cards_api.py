@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 from flask import Response
-from sqlalchemy import select
 
 from app.db import session, transaction
 from app.errors import NotFound
@@ -148,7 +147,7 @@ def handed_in(body: Mapping[str, Any]) -> Response:
     _at_a_terminal()
     reading = reading_of(body["card"])
     with transaction():
-        card_id = session().scalar(select(Card.id).where(Card.idm_hash == cards.idm_hash(reading.idm)))
+        card_id = cards.id_of(reading.idm)
         if card_id is None:
             raise LedgerRefusal("card_unknown")
         cards.report_lost(card_id)

@@ -58,8 +58,8 @@ class Taken:
 # What is known of the terminal and the card: one round trip.
 _SITUATION = text("""
     SELECT terminal.id AS terminal_id, terminal.status AS terminal_status, terminal.shop_id, terminal.default_money,
-           card.id AS card_id, card.member_id, card.profile, card.blocks_hash, card.valid_until,
-           member.status AS member_status,
+           card.id AS card_id, card.status AS card_status, card.member_id, card.profile, card.blocks_hash,
+           card.valid_until, member.status AS member_status,
            (SELECT true FROM request WHERE requester = :client_id AND request_id = :tap_id) AS decided
       FROM terminal
       LEFT JOIN card ON card.issuer_id = terminal.issuer_id AND card.idm_hash = :idm_hash
@@ -119,11 +119,16 @@ def _level_paid(transaction_id: UUID) -> str:
 
 
 def _refusal(tap: Tap, found: Row[Any] | None) -> Refused | None:
-    """What the ledger cannot know. That the card is not lost, nor the terminal revoked, it checks under lock."""
+    """What the ledger cannot know. That the card is not lost, nor the terminal revoked, it checks under lock.
+
+    A lost card is refused here too, before its finder can try a PIN.
+    """
     if found is None or found.terminal_status != "active":
         return Refused(code="terminal_revoked")
     if found.card_id is None:
         return Refused(code="card_unknown")
+    if found.card_status != "active":
+        return Refused(code="card_lost")
     if tap.profile != found.profile or (tap.blocks and not _says_what_was_registered(tap, found)):
         return Refused(code="card_changed")
     if is_over(found.valid_until):

@@ -157,6 +157,15 @@ def test_twenty_at_a_time_try_no_more_than_five(app: Flask, with_pin: Stand) -> 
     assert (answers.count("wrong"), answers.count("locked")) == (4, 16)
 
 
+def test_who_found_a_lost_card_tries_no_pin(app: Flask, client: FlaskClient, with_pin: Stand) -> None:
+    with app.app_context(), transaction():
+        cards.report_lost(with_pin.card_id)
+    for pin in ("9999", PIN):
+        refused(with_pin.tap(client, with_pin.body(4_000, evidence={"pin": pin})), "card_lost", 403)
+    with app.app_context():
+        assert tries_of(with_pin) == 0
+
+
 @pytest.mark.parametrize("pin", ["0000", "1234", "4321", "1212", "012345", "19991231", "9912", "1231", "3112"])
 def test_what_a_finder_tries_first_is_refused(app: Flask, with_pin: Stand, pin: str) -> None:
     with app.app_context():
