@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ def test_both_ways_to_send_the_key(desk: Desk) -> None:
 
 def test_a_payment_as_it_is_answered(desk: Desk) -> None:
     made = desk.slip(chain="familymart")
+    assert re.fullmatch("pay_[a-z]{30}", made["id"]), "no digits: a card number could be among them"
     assert made["state"] == "pending"
     assert made["received"] == []
     assert made["slip"]["company_code"] == "20020"
