@@ -6,15 +6,14 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from app import clock, limits
+from app import limits
 from app.charge import rules
 from app.charge.errors import IdentityCheckFailed, IdentityUnknown
 from app.db import session, transaction
 from app.ids import same
 from app.member.models import Member
-from app.oauth.errors import InsufficientUserAuthentication
 from app.oauth.protector import Access
-from app.wallet.payments import FRESH
+from app.oauth.step_up import require_fresh_sign_in
 
 TRIES, WINDOW_S = 5, 3_600
 """Wrong birthdays of one member, and for how long they count."""
@@ -29,14 +28,10 @@ def check(access: Access, *, method: str, birthday_mmdd: str | None) -> None:
         return
     with transaction():
         asked = rules.rules().identity
-    if asked == "code" and not _is_fresh(access):
-        raise InsufficientUserAuthentication(scheme=access.scheme, max_age_s=int(FRESH.total_seconds()))
+    if asked == "code":
+        require_fresh_sign_in(access)
     if asked == "birthday":
         _check_birthday(access.member, birthday_mmdd or "")
-
-
-def _is_fresh(access: Access) -> bool:
-    return access.auth_time is not None and clock.now() - access.auth_time <= FRESH
 
 
 def _check_birthday(member_id: UUID, mmdd: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from flask import flash, redirect, render_template, request, url_for
+from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
 from app.mypage.access import member_api, pages
@@ -22,39 +23,42 @@ def cards() -> str:
         return _page(api)
 
 
-@pages.post("/cards/<uuid:card_id>/lost")
+@pages.post("/cards")
 @protected_by(MypageSession())
-def lost_card(card_id: UUID) -> Response:
-    """One step: whoever lost a card is in a hurry, and staff can take it back."""
+def change_cards() -> str | Response:
+    """One of the page's forms, by its button: `lost` with the card's id, `code`, or `set_pin`.
+
+    Lost is one step: whoever lost a card is in a hurry, and staff can take it back.
+    """
+    form = request.form
     with member_api() as api:
-        api.report_card_lost(str(card_id))
+        if "code" in form:
+            return _page(api, code=api.card_code())
+        if "set_pin" in form:
+            return _set_pin(api, form.get("pin", ""), form.get("again", ""))
+        api.report_card_lost(_card_id(form.get("lost", "")))
     flash("card_lost")
     return redirect(url_for("mypage.cards"), code=303)
 
 
-@pages.post("/cards/code")
-@protected_by(MypageSession())
-def card_code() -> str:
-    """A code to show at a till, this once."""
-    with member_api() as api:
-        return _page(api, code=api.card_code())
-
-
-@pages.post("/cards/pin")
-@protected_by(MypageSession())
-def set_pin() -> str | Response:
-    pin, again = request.form.get("pin", ""), request.form.get("again", "")
-    with member_api() as api:
-        if not pin.strip():
-            return _page(api, wrong={"pin": "enter"})
-        if pin != again:
-            return _page(api, wrong={"again": "pin_differs"})
-        try:
-            api.set_pin(pin)
-        except Refused as error:
-            return _page(api, problem=error.problem)
+def _set_pin(api: MemberApi, pin: str, again: str) -> str | Response:
+    if not pin.strip():
+        return _page(api, wrong={"pin": "enter"})
+    if pin != again:
+        return _page(api, wrong={"again": "pin_differs"})
+    try:
+        api.set_pin(pin)
+    except Refused as error:
+        return _page(api, problem=error.problem)
     flash("pin_set")
     return redirect(url_for("mypage.cards"), code=303)
+
+
+def _card_id(text: str) -> str:
+    try:
+        return str(UUID(text))
+    except ValueError:
+        raise NotFound from None
 
 
 def _page(api: MemberApi, *, wrong: dict[str, str] | None = None, **shown: Any) -> str:

@@ -48,13 +48,14 @@ def list_(email: str) -> None:
 @click.option("--idm", help="The number of a card nothing else is read off, in 16 hexadecimal digits.")
 @click.option("--reader", default="usb", show_default=True, help="As nfcpy names it, where no IDm is given.")
 @click.option("--replaces", type=click.UUID, help="The card in whose place it comes; it is stopped.")
-def add(email: str, idm: str | None, reader: str, replaces: UUID | None) -> None:
+@click.option("--take-over", is_flag=True, help="Another member registered it, and its bearer is before you.")
+def add(email: str, idm: str | None, reader: str, replaces: UUID | None, take_over: bool) -> None:
     """Register a card to a member: the one on the reader, or a FeliCa Lite-S card by its number."""
     with office(server=True):
         reading = _by_number(idm) if idm else _by_reader(reader)
         with transaction():
             member_id = member_id_of(email)
-            card_id = _registered(reading, member_id=member_id, replaces=replaces)
+            card_id = _registered(reading, member_id=member_id, replaces=replaces, take_over=take_over)
     click.echo(say("card.added", last4=reading.idm[-4:].upper(), id=card_id))
 
 
@@ -147,10 +148,10 @@ def _by_reader(path: str) -> Reading:
     return Reading(idm=read.idm, blocks=blocks, profile=read.profile)
 
 
-def _registered(reading: Reading, *, member_id: UUID, replaces: UUID | None) -> UUID:
+def _registered(reading: Reading, *, member_id: UUID, replaces: UUID | None, take_over: bool) -> UUID:
     try:
         if replaces is None:
-            return cards.register(reading, member_id=member_id)
+            return cards.register(reading, member_id=member_id, take_over=take_over)
         return cards.replace(replaces, reading, member_id=member_id)
     except NotFound:
         raise click.ClickException(say("card.unknown")) from None

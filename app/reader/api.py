@@ -16,7 +16,6 @@ from app.reader.cards import Reading
 from app.reader.proofs import Proof
 from app.reader.schemas import ChallengeView, PreviewView, ProfilesView, TapBody, TapHeaders
 from app.wallet import examples, views
-from app.wallet.payments import items
 from app.wallet.postings import Accepted
 from app.wallet.schemas import TransactionView
 from app.web.arguments import Blueprint
@@ -49,7 +48,7 @@ def tap(headers: Mapping[str, Any], body: Mapping[str, Any]) -> tuple[dict[str, 
         names=views.Names(current_locale()),
         request_id=body["tap_id"],
         may_see_balance=True,
-        metadata={"assurance": taken.level},
+        metadata=taken.metadata,
         taken_at=body["taken_at"],
     )
     return shown, 201, views.hit_headers(outcome)
@@ -75,7 +74,7 @@ def preview(body: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "passes": passes,
         "member_name": members.family_name_of(taken.member_id) if taken.member_id else None,
-        "assurance": taken.level,
+        "assurance": taken.metadata["assurance"],
         "balance_yen": outcome.balance_yen if isinstance(outcome, Accepted) else refused.get("balance_yen"),
         "money": views.Names(current_locale()).money(outcome.money) if isinstance(outcome, Accepted) else None,
         "code": refused.get("code"),
@@ -90,7 +89,8 @@ def preview(body: Mapping[str, Any]) -> dict[str, Any]:
 def void(tap_id: str) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Undo a tap of this terminal, within five minutes
 
-    All of it goes back to where it came from. Again it moves nothing, and answers the same.
+    All of it goes back to where it came from. Again it moves nothing, and answers the same. 404 says that no such tap
+    was paid so far: one whose result is not known is asked for first, by sending it again, or it may be paid later.
     """
     voided, original_id = voiding.void(tap_id, client_id=current_access().client_id)
     outcome = views.accepted(voided, may_see_balance=True)
@@ -153,7 +153,7 @@ def _tap(body: Mapping[str, Any]) -> taps.Tap:
         blocks=reading.blocks,
         profile=reading.profile,
         money=body["money"],
-        items=items(body),
+        items=body["items"],
         taken_at=body["taken_at"],
         pin=evidence.get("pin"),
         photo_checked=evidence.get("photo_checked", False),

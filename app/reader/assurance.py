@@ -16,7 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
 from app.db import session
-from app.issuer import current_issuer
+from app.issuer import Issuer, current_issuer
 from app.reader.models import AssuranceLimit
 from app.wallet import spend_control
 
@@ -60,7 +60,11 @@ def limits() -> Mapping[str, Limits]:
 
 
 def set_limits(level: str, wanted: Limits) -> int:
-    """Put the limits of a level, for every card at once; returns how many cards. Call inside `transaction()`."""
+    """Put the limits of a level, for every card at once; returns how many cards. Call inside `transaction()`.
+
+    Cards that are being registered come first or after: neither keeps the limits of before.
+    """
+    session().execute(select(Issuer.id).where(Issuer.id == current_issuer().id).with_for_update(key_share=True))
     values = {"max_per_payment_yen": wanted.max_per_payment_yen, "max_per_day_yen": wanted.max_per_day_yen}
     statement = insert(AssuranceLimit).values(issuer_id=current_issuer().id, level=level, **values)
     session().execute(statement.on_conflict_do_update(index_elements=["issuer_id", "level"], set_=values))
@@ -69,6 +73,7 @@ def set_limits(level: str, wanted: Limits) -> int:
 
 def put_controls(card_id: UUID) -> None:
     """Write a card's control for each level. Call inside `transaction()`."""
+    session().execute(select(Issuer.id).where(Issuer.id == current_issuer().id).with_for_update(read=True))
     for level, wanted in limits().items():
         spend_control.put_control(control_id=control_of(card_id, level), kind=f"tap_{level}", **_control_values(wanted))
 

@@ -39,10 +39,10 @@ class Reading:
     profile: str = "fcf"
 
 
-def id_of(idm: str) -> UUID | None:
-    """The card of this number, whoever registered it. Call inside `transaction()`."""
-    known = (Card.issuer_id == current_issuer().id, Card.idm_hash == idm_hash(idm))
-    found: UUID | None = session().scalar(select(Card.id).where(*known))
+def id_of(idm: str, *, member_id: UUID | None = None) -> UUID | None:
+    """The card of this number, of that member where one is named. Call inside `transaction()`."""
+    known = select(Card.id).filter_by(issuer_id=current_issuer().id, idm_hash=idm_hash(idm))
+    found: UUID | None = session().scalar(known if member_id is None else known.filter_by(member_id=member_id))
     return found
 
 
@@ -59,10 +59,11 @@ def all_profiles() -> Mapping[str, ReaderProfile]:
     return profiles.profiles(settings().reader_profiles)
 
 
-def register(reading: Reading, *, member_id: UUID) -> UUID:
+def register(reading: Reading, *, member_id: UUID, take_over: bool = False) -> UUID:
     """Register a card to a member; returns the card's id. Again for the same member: takes over what it says now.
 
-    A lost card stays lost. Call inside `transaction()`. Raises ProfileUnknown, CardUnreadable and CardTaken.
+    A lost card stays lost. `take_over`: staff has the card in hand and its bearer before them, so it is this member's
+    whoever registered it. Call inside `transaction()`. Raises ProfileUnknown, CardUnreadable and CardTaken.
     """
     profile = profile_of(reading.profile)
     said = profiles.parse(reading.blocks, profile) if profile.places else None
@@ -90,10 +91,10 @@ def register(reading: Reading, *, member_id: UUID) -> UUID:
         assurance.put_controls(new)
         return new
     known = select(Card).filter_by(issuer_id=issuer_id, idm_hash=idm_hash(reading.idm))
-    card = session().scalars(known).one()
-    if card.member_id != member_id:
+    card = session().scalars(known.with_for_update(key_share=True)).one()
+    if card.member_id != member_id and not take_over:
         raise CardTaken
-    session().execute(update(Card).where(Card.id == card.id).values(**values))
+    session().execute(update(Card).where(Card.id == card.id).values(**values, member_id=member_id))
     return card.id
 
 

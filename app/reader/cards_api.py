@@ -14,6 +14,7 @@ from app.limits import knock
 from app.member import service as members
 from app.oauth import cors
 from app.oauth.protector import Bearer, current_access
+from app.oauth.step_up import require_fresh_sign_in
 from app.reader import cards, pins, registrations
 from app.reader.api import reading_of
 from app.reader.models import Card
@@ -63,9 +64,11 @@ def register(body: Mapping[str, Any]) -> Response:
     """Register a card of the member
 
     The same card again takes over what it says now (a re-issued one). With `replaces` it comes in the place of an
-    earlier card, which stops. Wallets are the member's, so nothing has to be moved.
+    earlier card, which stops. Wallets are the member's, so nothing has to be moved. The member must have signed in
+    within five minutes: whoever holds the card pays from their wallets.
     """
     reading, member_id = reading_of(body, place=""), current_access().member
+    require_fresh_sign_in(current_access())
     with transaction():
         if body["replaces"] is None:
             card_id = cards.register(reading, member_id=member_id)
@@ -99,8 +102,9 @@ def set_pin(body: Mapping[str, Any]) -> Response:
     """Set the member's PIN
 
     It is asked for at a till above what a card alone may pay. After five wrong tries it is locked,
-    until it is set anew.
+    until it is set anew. The member must have signed in within five minutes.
     """
+    require_fresh_sign_in(current_access())
     with transaction():
         pins.put(current_access().member, body["pin"])
     return Response(status=204)
@@ -112,8 +116,10 @@ def set_pin(body: Mapping[str, Any]) -> Response:
 def registration_code() -> Response:
     """A code for registering a card at a till
 
-    Good once, for ten minutes: the clerk types it and the card is touched. An earlier one of the member is void.
+    Good once, for ten minutes: the clerk types it and the card is touched. An earlier one of the member is void. The
+    member must have signed in within five minutes.
     """
+    require_fresh_sign_in(current_access())
     with transaction():
         made = registrations.new_code(current_access().member)
     return json_response({"code": made.shown, "expires_at": made.expires_at.isoformat()}, status=201)
@@ -124,7 +130,10 @@ def registration_code() -> Response:
 @blueprint.response(201, RegisteredView())
 @protected_by(Bearer("till"))
 def register_at_till(body: Mapping[str, Any]) -> Response:
-    """Register the card that was touched here to the member who shows a code"""
+    """Register the card that was touched here to the member who shows a code
+
+    The same code with the same card again answers the same, so a till that lost the reply may ask again.
+    """
     _at_a_terminal()
     knock(door="till.card", caller=current_access().client_id, limit=GUESSES_PER_MINUTE, window_s=60)
     reading = reading_of(body["card"])

@@ -1,31 +1,29 @@
 """PINs (暗証番号): set by the member, reset by staff, locked after five wrong tries. The till never keeps one.
 
 A try is counted before it is checked, in a transaction of its own: however many come at a time, five are looked at.
+There are few PINs, so a hash alone hides none: each is keyed with the card pepper, which no backup has.
 """
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
-from itertools import pairwise
 from uuid import UUID
 
-from argon2 import PasswordHasher
-from argon2.exceptions import VerifyMismatchError
 from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app import clock
 from app.db import autocommit, session, transaction
+from app.ids import keyed_hash
 from app.member.models import Member
+from app.member.passwords import hash_password, verify_password
+from app.reader import cards
 from app.reader.errors import PinGuessable, PinWrongForm
 from app.reader.models import MemberPin
 
 MIN_DIGITS, MAX_DIGITS = 4, 8
 TRIES = 5
-
-# A thief of the table can try all of a million PINs whatever a hash costs; this one keeps ten from being tried at once
-# while a queue waits. What protects a PIN is that it is locked.
-_HASHER = PasswordHasher(memory_cost=8 * 1024, time_cost=1, parallelism=1)
 
 
 def put(member_id: UUID, pin: str) -> None:
@@ -33,10 +31,9 @@ def put(member_id: UUID, pin: str) -> None:
     digits = normal(pin)
     if not (digits.isascii() and digits.isdecimal() and MIN_DIGITS <= len(digits) <= MAX_DIGITS):
         raise PinWrongForm
-    birthday = session().scalar(select(Member.birthday).where(Member.id == member_id))
-    if _is_plain(digits) or (birthday is not None and digits in _of_birthday(f"{birthday:%Y%m%d}")):
+    if _is_plain(digits) or _is_about(session().get_one(Member, member_id), digits):
         raise PinGuessable
-    values = {"pin_hash": _HASHER.hash(digits), "wrong_tries": 0, "set_at": clock.now()}
+    values = {"pin_hash": hash_password(_keyed(member_id, digits)), "wrong_tries": 0, "set_at": clock.now()}
     statement = insert(MemberPin).values(member_id=member_id, **values)
     session().execute(statement.on_conflict_do_update(index_elements=["member_id"], set_=values))
 
@@ -72,7 +69,7 @@ def check(member_id: UUID, pin: str) -> tuple[str, int]:
         )
         if tried is None:
             return ("none" if session().scalar(select(MemberPin.set_at).where(mine)) is None else "locked"), 0
-    if not _matches(tried.pin_hash, normal(pin)):
+    if not verify_password(_keyed(member_id, normal(pin)), password_hash=tried.pin_hash):
         left = TRIES - tried.wrong_tries
         return ("wrong" if left else "locked"), left
     with transaction():  # the PIN that was checked: not another that was set meanwhile
@@ -85,30 +82,23 @@ def normal(pin: str) -> str:
     return unicodedata.normalize("NFKC", pin).strip()
 
 
-def _matches(pin_hash: str, digits: str) -> bool:
-    try:
-        return _HASHER.verify(pin_hash, digits)
-    except VerifyMismatchError:
-        return False
+def _keyed(member_id: UUID, digits: str) -> str:
+    return keyed_hash(cards.settings().card_pepper, purpose=f"member.pin {member_id}", value=digits).hex()
 
 
 def _is_plain(digits: str) -> bool:
     """One digit or one pair again and again, or digits in their order."""
-    steps = {(int(after) - int(before)) % 10 for before, after in pairwise(digits)}
+    steps = {(int(after) - int(before)) % 10 for before, after in itertools.pairwise(digits)}
     pairs = {digits[i : i + 2] for i in range(0, len(digits), 2)}
     return steps in ({0}, {1}, {9}) or len(pairs) == 1
 
 
-def _of_birthday(eight: str) -> set[str]:
-    """The ways to write a birthday YYYYMMDD in four to eight digits."""
-    year, month, day = eight[:4], eight[4:6], eight[6:]
-    return {
-        eight,
-        eight[2:],
-        year,
-        month + day,
-        day + month,
-        day + month + year,
-        month + day + year,
-        day + month + year[2:],
-    }
+def _is_about(member: Member, digits: str) -> bool:
+    """The member's birthday in some way of writing it, or the end of their telephone number."""
+    if (member.phone_number or "").endswith(digits):
+        return True
+    if member.birthday is None:
+        return False
+    year, month, day = f"{member.birthday:%Y}", f"{member.birthday:%m}", f"{member.birthday:%d}"
+    ways = itertools.permutations((year, month, day)), itertools.permutations((year[2:], month, day))
+    return digits in {year, month + day, day + month} | {"".join(way) for way in itertools.chain(*ways)}

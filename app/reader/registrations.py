@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import delete, update
+from sqlalchemy import delete, select
 
 from app import clock
 from app.db import session
@@ -48,23 +48,22 @@ def new_code(member_id: UUID) -> NewCode:
 def register(code: str, reading: Reading) -> tuple[UUID, UUID]:
     """Register the touched card to the member who shows the code; returns the ids of card and member.
 
+    The same code and card again give the same while the code would live: the reply may have been lost.
     Call inside `transaction()`. Raises RegistrationCodeUnusable and what `cards.register` does, which leaves the code
     as it was.
     """
     letters = "".join(letter for letter in unicodedata.normalize("NFKC", code).upper() if letter in LETTERS)
-    member_id: UUID | None = session().scalar(
-        update(CardRegistration)
-        .where(
-            CardRegistration.code_hash == _hash(letters),
-            CardRegistration.used_at.is_(None),
-            CardRegistration.expires_at > clock.now(),
-        )
-        .values(used_at=clock.now())
-        .returning(CardRegistration.member_id)
-    )
-    if member_id is None:
+    living = (CardRegistration.code_hash == _hash(letters), CardRegistration.expires_at > clock.now())
+    row = session().scalar(select(CardRegistration).where(*living).with_for_update())
+    if row is None:
         raise RegistrationCodeUnusable
-    return cards.register(reading, member_id=member_id), member_id
+    if row.used_at is None:
+        row.used_at = clock.now()
+        return cards.register(reading, member_id=row.member_id), row.member_id
+    known = cards.id_of(reading.idm, member_id=row.member_id)
+    if known is None:
+        raise RegistrationCodeUnusable
+    return known, row.member_id
 
 
 def _hash(letters: str) -> bytes:

@@ -6,7 +6,7 @@ holds that level's limits. Evidence that is brought and is wrong refuses the tap
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -23,14 +23,16 @@ from app.reader.errors import CardUnreadable
 from app.reader.proofs import Proof
 from app.wallet import directory, ledger
 from app.wallet.models import Transaction
-from app.wallet.postings import Accepted, Declined, Item, Outcome, Payment, Refused
+from app.wallet.payments import items, metadata
+from app.wallet.postings import Accepted, Declined, Outcome, Payment, Posting, Refused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tap:
     """One reading of a card at a terminal, and what else proves who pays.
 
-    `idm` is 16 hex digits in capitals, `blocks` those of the profile or none, `taken_at` the terminal's own time.
+    `idm` is 16 hex digits in capitals, `blocks` those of the profile or none, `taken_at` the terminal's own time;
+    `items` have group, amount_yen and name, as a payment's.
     """
 
     tap_id: str
@@ -39,7 +41,7 @@ class Tap:
     blocks: Mapping[int, bytes]
     profile: str = "fcf"
     money: str | None = None
-    items: tuple[Item, ...] = ()
+    items: Sequence[Mapping[str, Any]] = ()
     taken_at: datetime | None = None
     pin: str | None = None
     photo_checked: bool = False
@@ -48,10 +50,10 @@ class Tap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """What became of a tap, and at which level it was judged."""
+    """What became of a tap. `metadata` is what is kept with it: the level it was judged at, and what was paid for."""
 
     outcome: Outcome
-    level: str
+    metadata: Mapping[str, Any]
     member_id: UUID | None
 
 
@@ -86,36 +88,36 @@ def accept_tap(tap: Tap, *, client_id: str, path: str, dry_run: bool = False) ->
     level = _read_level(tap)
     if refused is None and found is not None and (dry_run or not found.decided):
         level, refused = _proven(tap, found, client_id=client_id)
+    kept = metadata({"metadata": {"assurance": level}, "items": tap.items})
     if found is None or refused is not None:
         assert refused is not None
-        outcome: Outcome = refused
-        if not dry_run:
-            outcome = ledger.post(Declined(**named, member_id=member_id, refused=refused))
-        return Taken(outcome=outcome, level=level, member_id=member_id)
-    payment = Payment(
-        **named,
-        member_id=found.member_id,
-        money=tap.money or found.default_money,
-        shop_id=found.shop_id,
-        amount_yen=tap.amount_yen,
-        controls=(found.terminal_id, found.card_id, assurance.control_of(found.card_id, level)),
-        items=tap.items,
-        terminal_id=found.terminal_id,
-        card_id=found.card_id,
-        metadata={"assurance": level},
-        taken_at=tap.taken_at,
-        dry_run=dry_run,
-    )
-    outcome = ledger.post(payment)
-    if isinstance(outcome, Accepted) and outcome.hit:  # whatever proves it now, it was paid as what it was then
-        level = _level_paid(outcome.transaction_id)
-    return Taken(outcome=outcome, level=level, member_id=member_id)
+        if dry_run:
+            return Taken(outcome=refused, metadata=kept, member_id=member_id)
+        posting: Posting = Declined(**named, member_id=member_id, refused=refused)
+    else:
+        posting = Payment(
+            **named,
+            member_id=found.member_id,
+            money=tap.money or found.default_money,
+            shop_id=found.shop_id,
+            amount_yen=tap.amount_yen,
+            controls=(found.terminal_id, found.card_id, assurance.control_of(found.card_id, level)),
+            items=items({"items": tap.items}),
+            terminal_id=found.terminal_id,
+            card_id=found.card_id,
+            metadata=kept,
+            taken_at=tap.taken_at,
+            dry_run=dry_run,
+        )
+    outcome = ledger.post(posting)
+    if isinstance(outcome, Accepted) and outcome.hit:  # it was paid as what it was then, whatever is known now
+        kept = _kept_with(outcome.transaction_id)
+    return Taken(outcome=outcome, metadata=kept, member_id=member_id)
 
 
-def _level_paid(transaction_id: UUID) -> str:
+def _kept_with(transaction_id: UUID) -> Mapping[str, Any]:
     with autocommit().connect() as connection:
-        kept = connection.scalar(select(Transaction.extra).where(Transaction.id == transaction_id))
-    return str((kept or {})["assurance"])
+        return connection.scalar(select(Transaction.extra).where(Transaction.id == transaction_id)) or {}
 
 
 def _refusal(tap: Tap, found: Row[Any] | None) -> Refused | None:
@@ -192,7 +194,7 @@ def _params_hash(tap: Tap, path: str) -> bytes:
     is the same whatever proved it.
     """
     blocks = " ".join(f"{number}:{block.hex()}" for number, block in sorted(tap.blocks.items()))
-    asked = {
+    asked: dict[str, Any] = {
         "path": path,
         "amount_yen": tap.amount_yen,
         "card": idm_hash(tap.idm).hex(),
@@ -203,5 +205,5 @@ def _params_hash(tap: Tap, path: str) -> bytes:
     if tap.profile != "fcf":  # fields that came later, as of payments (app/wallet/payments.py)
         asked["profile"] = tap.profile
     if tap.items:
-        asked["items"] = [{"group": item.group, "amount_yen": item.amount_yen} for item in tap.items]
+        asked["items"] = [dict(item) for item in tap.items]
     return ledger.params_hash(asked)

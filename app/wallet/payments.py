@@ -9,15 +9,11 @@ from typing import Any
 
 from app import clock
 from app.issuer import current_issuer
-from app.oauth.errors import InsufficientUserAuthentication
 from app.oauth.protector import Access
+from app.oauth.step_up import is_fresh, require_fresh_sign_in
 from app.wallet import directory, history, ledger
 from app.wallet.directory import ShopEntry
 from app.wallet.postings import Declined, Hold, Item, Move, Outcome, Payment, Refused
-
-FRESH = timedelta(seconds=300)
-"""How old a sign-in may be for a payment above the issuer's step-up amount: time to come back from signing in and pay,
-not to leave a phone on the table."""
 
 NAMELESS = "dry-run"
 """The name of a request that nobody keeps."""
@@ -140,15 +136,11 @@ def check_sign_in(asked: Asked, *, amount_yen: int) -> None:
     InsufficientUserAuthentication.
     """
     access = asked.access
-    if amount_yen <= current_issuer().step_up_yen or _is_fresh(access):
+    if amount_yen <= current_issuer().step_up_yen or is_fresh(access):
         return
     dry = asked.body.get("dry_run") or asked.request_id is None
     if dry or not history.is_decided(requester=access.client_id, request_id=str(asked.request_id)):
-        raise InsufficientUserAuthentication(scheme=access.scheme, max_age_s=int(FRESH.total_seconds()))
-
-
-def _is_fresh(access: Access) -> bool:
-    return access.auth_time is not None and clock.now() - access.auth_time <= FRESH
+        require_fresh_sign_in(access)
 
 
 def _shop(body: Mapping[str, Any], *, access: Access) -> ShopEntry | Refused:

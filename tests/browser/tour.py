@@ -131,13 +131,13 @@ def _cards(page: Page, live: Live, person: Person) -> Iterator[str]:
             cards.register(Reading(idm=idm, blocks=fcf_blocks()), member_id=person.id)
     page.goto(f"{live.mypage.url}/cards")
     yield "cards"
-    follow(page.locator("main form[action$='/cards/code'] button"))
+    follow(page.locator("main button[name=code]"))
     yield "code for registering a card"
     page.locator("#pin").fill("1234")
     page.locator("#again").fill("1234")
-    follow(page.locator("main form[action$='/cards/pin'] button"))
+    follow(page.locator("main button[name=set_pin]"))
     yield "PIN refused"
-    follow(page.locator("main form[action$='/lost'] button").first)
+    follow(page.locator("main button[name=lost]").first)
     yield "card lost"
 
 

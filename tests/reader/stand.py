@@ -90,7 +90,11 @@ def stand(
     idm, blocks = new_idm(), blocks or fcf_blocks()
     with transaction():
         _, secret = register_client(
-            client_id=client_id, name_ja="レジ", name_en="Till", profile="till", scopes=["till", "till:charge"]
+            client_id=client_id,
+            name_ja="レジ",
+            name_en="Till",
+            profile="till",
+            scopes=["till", "till:charge", "till:refund"],
         )
         terminal_id = terminals.register(
             shop_id=holder.shop_id, client_id=client_id, name="レジ1", default_money=holder.money

@@ -13,17 +13,20 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 
 from app import clock
 from app.db import autocommit, transaction
 from app.member.models import Member
+from app.member.passwords import verify_password
 from app.reader import assurance, cards, lite_s, pins
 from app.reader.agent.lite_s import challenge
 from app.reader.assurance import Limits
 from app.reader.cards import Reading
 from app.reader.errors import PinGuessable, PinWrongForm
 from app.reader.models import Card, MemberPin
+from app.wallet.models import SpendControl
+from tests.live import eventually
 from tests.reader.lite_s_card import ID, MAC, RC, LiteSCard
 from tests.reader.stand import Stand, new_idm
 from tests.reader.stand import stand as make_stand
@@ -120,6 +123,60 @@ def test_the_assurance_of_a_repeated_tap_is_that_of_the_first(client: FlaskClien
     assert again.json == first.json
 
 
+def test_what_was_paid_is_told_as_it_was_when_the_card_is_lost_and_the_limits_are_lower(
+    app: Flask, client: FlaskClient, with_pin: Stand
+) -> None:
+    body = with_pin.body(5_000, evidence={"photo_checked": True})
+    first = with_pin.tap(client, body)
+    with app.app_context(), transaction():
+        cards.report_lost(with_pin.card_id)
+    again = with_pin.tap(client, body)
+    assert (again.status_code, again.json) == (201, first.json)
+
+
+def test_limits_put_while_a_card_is_registered_hold_for_it_too(app: Flask, stand: Stand) -> None:
+    def lower() -> None:
+        with app.app_context(), transaction():
+            assurance.set_limits("fcf", Limits(max_per_payment_yen=700, max_per_day_yen=700))
+
+    def waits() -> bool:
+        with autocommit().connect() as connection:
+            return bool(connection.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
+
+    with app.app_context():
+        with ThreadPoolExecutor(1) as pool:
+            with transaction():
+                reading = Reading(idm=new_idm(), blocks=stand.blocks)
+                card_id = cards.register(reading, member_id=stand.holder.member_id)
+                lowered = pool.submit(lower)
+                eventually(waits)
+            lowered.result()
+        try:
+            with autocommit().connect() as connection:
+                control = select(SpendControl.max_per_payment_yen).filter_by(id=assurance.control_of(card_id, "fcf"))
+                assert connection.scalar(control) == 700
+        finally:
+            with transaction():
+                assurance.set_limits("fcf", assurance.DEFAULTS["fcf"])
+
+
+# --- what is paid for ---
+
+
+def test_what_a_tap_pays_for_is_on_the_receipt(app: Flask, client: FlaskClient, stand: Stand) -> None:
+    items = [{"group": "meal", "amount_yen": 380, "name": "A定食"}, {"group": "drink", "amount_yen": 120}]
+    body = stand.body(500, items=items)
+    paid = stand.tap(client, body)
+    kept = {"assurance": "fcf", "items": items}
+    assert (paid.status_code, paid.json["metadata"]) == (201, kept)
+    assert stand.tap(client, body).json["metadata"] == kept
+    with app.app_context():
+        assert [row.extra for row in stand.payments()] == [kept]
+    refused(stand.tap(client, {**body, "tap_id": "not-the-sum", "amount_yen": 501}), "items_do_not_add_up", 422)
+    another = {**body, "items": [{"group": "meal", "amount_yen": 500}]}
+    refused(stand.tap(client, another), "request_id_conflict", 409)
+
+
 # --- PINs ---
 
 
@@ -166,14 +223,30 @@ def test_who_found_a_lost_card_tries_no_pin(app: Flask, client: FlaskClient, wit
         assert tries_of(with_pin) == 0
 
 
-@pytest.mark.parametrize("pin", ["0000", "1234", "4321", "1212", "012345", "19991231", "9912", "1231", "3112"])
+@pytest.mark.parametrize(
+    "pin",
+    [
+        "0000",
+        "1234",
+        "4321",
+        "1212",
+        "012345",
+        "19991231",
+        "991231",
+        "1999",
+        "1231",
+        "3112",
+        "311299",
+        "5678",
+        "345678",
+    ],
+)
 def test_what_a_finder_tries_first_is_refused(app: Flask, with_pin: Stand, pin: str) -> None:
     with app.app_context():
         with transaction() as session:
-            born = update(Member).where(Member.id == with_pin.holder.member_id).values(birthday=date(1999, 12, 31))
-            session.execute(born)
-        if pin == "9912":
-            return  # a month of a year is nobody's first thought
+            known = {"birthday": date(1999, 12, 31), "phone_number": "+819012345678"}
+            session.execute(update(Member).where(Member.id == with_pin.holder.member_id).values(**known))
+            pins.put(with_pin.holder.member_id, "7306")
         with pytest.raises(PinGuessable), transaction():
             pins.put(with_pin.holder.member_id, pin)
 
@@ -193,6 +266,15 @@ def test_neither_pin_nor_its_hash_is_in_what_a_tap_leaves(app: Flask, client: Fl
             stored = connection.scalar(select(MemberPin.pin_hash).filter_by(member_id=with_pin.holder.member_id))
     assert row.extra == {"assurance": "pin"}
     assert stored.startswith("$argon2id$")
+    assert not verify_password(PIN, password_hash=stored), "who has the table alone cannot even try"
+
+
+def test_with_another_pepper_no_pin_is_right(app: Flask, with_pin: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    with app.app_context():
+        assert pins.check(with_pin.holder.member_id, PIN)[0] == "right"
+        other = replace(app.extensions["kumiai.settings"], card_pepper=bytes(32))
+        monkeypatch.setitem(app.extensions, "kumiai.settings", other)
+        assert pins.check(with_pin.holder.member_id, PIN)[0] == "wrong"
 
 
 # --- cards that prove themselves ---
@@ -255,6 +337,18 @@ def test_a_nonce_is_of_one_terminal_and_of_two_minutes(
     late = clock.now() + timedelta(minutes=2, seconds=1)
     monkeypatch.setattr(clock, "now", lambda: late)
     refused(with_pin.tap(client, body), "card_proof_expired", 403)
+
+
+def test_a_proven_tap_that_is_asked_for_again_too_late_is_answered_as_it_was(
+    client: FlaskClient, with_pin: Stand, card: LiteSCard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = proven(client, with_pin, card)
+    paid = with_pin.tap(client, body)
+    late = clock.now() + timedelta(minutes=3)
+    monkeypatch.setattr(clock, "now", lambda: late)
+    assert with_pin.tap(client, body).json == paid.json
+    del body["evidence"]
+    assert with_pin.tap(client, body).json == paid.json
 
 
 def test_without_a_proof_it_is_a_number(client: FlaskClient, with_pin: Stand, card: LiteSCard) -> None:

@@ -14,6 +14,7 @@ from tests.oauth.office import Kumiai, kumiai_for
 from tests.ports import free_udp_port
 from tests.reader.agent.cards import card_on_reader
 from tests.reader.stand import Stand, new_idm
+from tests.reader.stand import stand as make_stand
 from tests.reader.test_taps import refused
 
 
@@ -69,6 +70,24 @@ def test_a_lite_s_card_is_registered_by_its_number(app: Flask, stand: Stand, kum
         assert "16 hexadecimal digits" in kumiai("card", "add", email, "--idm", wrong).output
     other = kumiai("card", "add", "nobody@example.ac.jp", "--idm", new_idm())
     assert other.exit_code == 1
+
+
+def test_the_office_gives_a_card_to_its_bearer_whoever_registered_it(
+    app: Flask, client: FlaskClient, stand: Stand, kumiai: Kumiai
+) -> None:
+    with app.app_context():
+        other = make_stand()
+        with autocommit().connect() as connection:
+            bearer = connection.scalar(select(Member.email).where(Member.id == other.holder.member_id))
+    port = free_udp_port()
+    with card_on_reader(port=port, idm=stand.idm):
+        refused_to = kumiai("card", "add", str(bearer), "--reader", f"udp:localhost:{port}")
+        assert (refused_to.exit_code, "Another member" in refused_to.output) == (1, True)
+        assert kumiai("card", "add", str(bearer), "--reader", f"udp:localhost:{port}", "--take-over").exit_code == 0
+    with app.app_context(), transaction():
+        assert [card.id for card in cards.of_member(stand.holder.member_id)] == []
+        assert stand.card_id in [card.id for card in cards.of_member(other.holder.member_id)]
+    assert other.tap(client, other.body(card=stand.body()["card"])).json["balance_yen"] == 1_620
 
 
 def test_a_pin_is_reset(app: Flask, stand: Stand, kumiai: Kumiai, email: str) -> None:

@@ -17,8 +17,8 @@ from werkzeug.test import TestResponse
 from app import clock
 from app.db import autocommit, transaction
 from app.issuer import current_issuer
+from app.oauth.step_up import FRESH
 from app.wallet import directory
-from app.wallet.payments import FRESH
 from tests import factories
 from tests.oauth.conftest import RESOURCE, Member, ThirdParty, sign_in
 from tests.oauth.keyholder import ISSUER, Keyholder, Signer
