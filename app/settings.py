@@ -35,7 +35,7 @@ class Settings:
     """The server's settings.
 
     `secret_key` signs cookies and keys the hashes of short codes; `sealing_key` encrypts what must be readable
-    again (signing keys, queued mail); `card_pepper` keys the hashes of card numbers and can never be changed
+    again (signing keys, queued mail); `card_pepper` keys the hashes of card numbers and PINs, and can never be changed
     without registering every card again. Each is 32 bytes; so is `lite_s_key`, from which the keys of the co-op's own
     FeliCa Lite-S cards are made, where it issues such.
     """

@@ -48,7 +48,7 @@ class MemberPin(Base):
     __table_args__ = (CheckConstraint("wrong_tries BETWEEN 0 AND 5", name="wrong_tries"),)
 
     member_id: Mapped[UUID] = mapped_column(ForeignKey("member.id"), primary_key=True)
-    pin_hash: Mapped[str] = mapped_column(comment="argon2id, with its parameters")
+    pin_hash: Mapped[str] = mapped_column(comment="argon2id of the PIN as the card pepper keys it")
     wrong_tries: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
     set_at: Mapped[datetime]
 

@@ -42,7 +42,7 @@ def upgrade() -> None:
     op.create_table(
         "member_pin",
         sa.Column("member_id", sa.Uuid(), nullable=False),
-        sa.Column("pin_hash", sa.Text(), nullable=False, comment="argon2id, with its parameters"),
+        sa.Column("pin_hash", sa.Text(), nullable=False, comment="argon2id of the PIN as the card pepper keys it"),
         sa.Column("wrong_tries", sa.SmallInteger(), server_default="0", nullable=False),
         sa.Column("set_at", sa.TIMESTAMP(timezone=True), nullable=False),
         sa.CheckConstraint("wrong_tries BETWEEN 0 AND 5", name=op.f("ck_member_pin_wrong_tries")),
