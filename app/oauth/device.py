@@ -8,7 +8,6 @@ Whoever changes a row locks it first and a grant after it, never the other way a
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -42,11 +41,9 @@ from app.oauth.errors import (
 )
 from app.oauth.models import DeviceAuthorization, OAuthGrant
 from app.oauth.ports import SpendControls
+from app.oauth.typed_codes import new_letters, shown
 
 LIFE = timedelta(minutes=10)
-LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
-"""Section 6.1: no vowels, so that no word comes about; no digits, so that none is taken for a letter."""
-LENGTH = 8
 INTERVAL_S = 5
 SLOWER_BY_S = 5
 """Section 3.5: what a device that polls too fast adds to its interval, each time."""
@@ -195,11 +192,6 @@ def redeem(device_code: str, *, client_id: str) -> Redeemed:
     )
 
 
-def shown(letters: str) -> str:
-    """A user code as people read it: XXXX-XXXX."""
-    return f"{letters[:4]}-{letters[4:]}"
-
-
 def _detail(
     text: str | None, *, scopes: Collection[str], client: Client, controls: SpendControls
 ) -> dict[str, Any] | None:
@@ -216,7 +208,7 @@ def _detail(
 def _save(*, key: bytes, **values: Any) -> str:
     """Insert the row under a user code that no other has; returns its letters."""
     while True:
-        letters = "".join(secrets.choice(LETTERS) for _ in range(LENGTH))
+        letters = new_letters()
         statement = (
             insert(DeviceAuthorization)
             .values(**values, user_code_hash=_user_code_hash(letters, key=key))

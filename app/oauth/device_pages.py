@@ -31,6 +31,7 @@ from app.oauth.grants_service import Given
 from app.oauth.ports import Mandate
 from app.oauth.schemas import UserCodeForm
 from app.oauth.server import server
+from app.oauth.typed_codes import shown
 from app.web.locale import current_locale
 from app.web.protection import protected_by
 
@@ -189,7 +190,7 @@ def _page(visit: _Visit, *, answer: consent_page.Answer | None = None, refusal: 
         plan=visit.plan,
         ticked=None if answer is None else answer.ticked,
         refusal=refusal,
-        user_code=device.shown(visit.asked.letters),
+        user_code=shown(visit.asked.letters),
     )
 
 

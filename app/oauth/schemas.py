@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from datetime import date
 from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, validate
 
 from app.money import MAX_AMOUNT_YEN, MAX_SUM_YEN
+from app.oauth.typed_codes import LENGTH, LETTERS, letters_of
 
 _ISO_DAY = validate.Regexp(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 _SOME = validate.Length(1, 100)
@@ -28,10 +27,6 @@ class _Day(fields.Date):
             raise self.make_error("invalid", obj_type="date", input=value)
         _ISO_DAY(value)
         return super()._deserialize(value, attr, data, **kwargs)
-
-
-_BETWEEN_LETTERS = re.compile(r"[\s_.・ー\u00ad\u2010-\u2015\u2212-]+")
-"""What a keyboard, a Japanese one too, gives for a blank or a hyphen."""
 
 
 class PaymentDetailSchema(Schema):
@@ -62,9 +57,8 @@ class UserCodeForm(Schema):
     class Meta:
         unknown = EXCLUDE
 
-    user_code = fields.String(required=True, validate=validate.Regexp(r"[BCDFGHJKLMNPQRSTVWXZ]{8}\Z"))
+    user_code = fields.String(required=True, validate=validate.Regexp(rf"[{LETTERS}]{{{LENGTH}}}\Z"))
 
     @pre_load
     def _plain_letters(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
-        typed = unicodedata.normalize("NFKC", str(data.get("user_code", ""))).upper()
-        return {**data, "user_code": _BETWEEN_LETTERS.sub("", typed)}
+        return {**data, "user_code": letters_of(str(data.get("user_code", "")))}

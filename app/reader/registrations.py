@@ -6,8 +6,6 @@ are at one place. Eight letters without vowels, ten minutes, once; the newest of
 
 from __future__ import annotations
 
-import secrets
-import unicodedata
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -17,19 +15,18 @@ from sqlalchemy import delete, select
 from app import clock
 from app.db import session
 from app.ids import keyed_hash
+from app.oauth.typed_codes import letters_of, new_letters, shown
 from app.reader import cards
 from app.reader.cards import Reading
 from app.reader.errors import RegistrationCodeUnusable
 from app.reader.models import CardRegistration
 
 LIFE = timedelta(minutes=10)
-LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
-LENGTH = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewCode:
-    """A code as it was made, in the form XXXX-XXXX. It is told once."""
+    """A code as it was made. It is told once."""
 
     shown: str
     expires_at: datetime
@@ -38,11 +35,11 @@ class NewCode:
 def new_code(member_id: UUID) -> NewCode:
     """A code of this member; earlier ones are void. Call inside `transaction()`."""
     session().execute(delete(CardRegistration).where(CardRegistration.member_id == member_id))
-    letters = "".join(secrets.choice(LETTERS) for _ in range(LENGTH))
+    letters = new_letters()
     expires_at = clock.now() + LIFE
     session().add(CardRegistration(code_hash=_hash(letters), member_id=member_id, expires_at=expires_at))
     session().flush()
-    return NewCode(shown=f"{letters[:4]}-{letters[4:]}", expires_at=expires_at)
+    return NewCode(shown=shown(letters), expires_at=expires_at)
 
 
 def register(code: str, reading: Reading) -> tuple[UUID, UUID]:
@@ -52,8 +49,7 @@ def register(code: str, reading: Reading) -> tuple[UUID, UUID]:
     Call inside `transaction()`. Raises RegistrationCodeUnusable and what `cards.register` does, which leaves the code
     as it was.
     """
-    letters = "".join(letter for letter in unicodedata.normalize("NFKC", code).upper() if letter in LETTERS)
-    living = (CardRegistration.code_hash == _hash(letters), CardRegistration.expires_at > clock.now())
+    living = (CardRegistration.code_hash == _hash(letters_of(code)), CardRegistration.expires_at > clock.now())
     row = session().scalar(select(CardRegistration).where(*living).with_for_update())
     if row is None:
         raise RegistrationCodeUnusable

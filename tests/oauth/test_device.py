@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 from app import clock
 from app.db import transaction
 from app.ids import secret_hash
-from app.oauth import device, grants_service
+from app.oauth import grants_service, typed_codes
 from app.oauth.suspension import suspend_member
 from app.wallet.spend_control import GrantControls
 from tests import factories
@@ -735,5 +735,5 @@ def test_a_client_without_shops_cannot_ask_to_pay(new_third_party: Callable[...,
 
 def test_nobody_can_guess_a_living_code() -> None:
     """The figures beside the limits in `device_pages`: a member's tries of a day against 10,000 living codes."""
-    codes = len(set(device.LETTERS)) ** device.LENGTH
+    codes = len(set(typed_codes.LETTERS)) ** typed_codes.LENGTH
     assert 20 * 10_000 / codes < 1e-5
